@@ -1,0 +1,164 @@
+//! Run folders: where one run's records lie, whole or not at all.
+//!
+//! A campaign's output holds `runs/<run id>/` with `requests.parquet`, `counters.parquet` and `run.json`. A run is written to
+//! `runs/<run id>.partial/`, the manifest last; then the folder is synced and renamed. A folder without a manifest is partial,
+//! whatever its name, and is done again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::files::{sync_folder, write_atomic};
+use crate::store::{TableWriter, read_table};
+use crate::{CounterSample, Error, Manifest, RequestRecord, Result};
+
+const MANIFEST: &str = "run.json";
+const REQUESTS: &str = "requests.parquet";
+const COUNTERS: &str = "counters.parquet";
+
+/// A finished run on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunFolder {
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+impl RunFolder {
+    /// Opens a run folder by reading its manifest.
+    ///
+    /// # Errors
+    /// There is no manifest (the run is partial) or it is malformed.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = path.join(MANIFEST);
+        let text = fs::read(&file).map_err(Error::io("read", &file))?;
+        let manifest = serde_json::from_slice(&text).map_err(|e| Error::malformed(&file, e))?;
+        Ok(Self { path: path.to_owned(), manifest })
+    }
+
+    /// What the run was and how it ended.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its requests, in the order of their schedule; none for a failed run.
+    ///
+    /// # Errors
+    /// The file is missing or malformed.
+    pub fn requests(&self) -> Result<Vec<RequestRecord>> {
+        read_table(&self.path.join(REQUESTS))
+    }
+
+    /// Its counter readings.
+    ///
+    /// # Errors
+    /// The file is missing or malformed.
+    pub fn counters(&self) -> Result<Vec<CounterSample>> {
+        read_table(&self.path.join(COUNTERS))
+    }
+
+    /// Replaces the manifest, as after cleaning up.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn update(&mut self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
+        change(&mut self.manifest);
+        write_manifest(&self.path, &self.manifest)
+    }
+}
+
+/// A run that is being measured: a folder beside its final place, for logs and then for the records.
+///
+/// Dropped uncommitted it stays partial on disk, as a crash would leave it, and the next [`PartialRun::begin`] clears it.
+#[derive(Debug)]
+pub struct PartialRun {
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl PartialRun {
+    /// Makes the partial folder of a run under `<out>/runs/`, clearing what an earlier attempt left.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn begin(out: &Path, run_id: &str) -> Result<Self> {
+        let path = run_path(out, run_id);
+        let partial = crate::files::aside(&path);
+        remove(&partial)?;
+        fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
+        Ok(Self { partial, path })
+    }
+
+    /// The folder for what services print; it stays with a failed run only.
+    pub fn logs(&self) -> PathBuf {
+        self.partial.join("logs")
+    }
+
+    /// Writes the records and the manifest, syncs, and renames the folder into place.
+    ///
+    /// # Errors
+    /// The folder cannot be written; the run stays partial.
+    pub fn commit(self, manifest: Manifest, requests: &[RequestRecord], counters: &[CounterSample]) -> Result<RunFolder> {
+        let mut table = TableWriter::create(&self.partial.join(REQUESTS))?;
+        table.write(requests)?;
+        table.finish()?;
+        let mut table = TableWriter::create(&self.partial.join(COUNTERS))?;
+        table.write(counters)?;
+        table.finish()?;
+        if manifest.status != crate::RunStatus::Failed {
+            remove(&self.logs())?;
+        }
+        write_manifest(&self.partial, &manifest)?;
+        remove(&self.path)?;
+        fs::rename(&self.partial, &self.path).map_err(Error::io("rename", &self.path))?;
+        sync_folder(self.path.parent());
+        Ok(RunFolder { path: self.path, manifest })
+    }
+
+    /// Removes the partial folder, as when a run is given up.
+    ///
+    /// # Errors
+    /// The folder cannot be removed.
+    pub fn discard(self) -> Result<()> {
+        remove(&self.partial)
+    }
+}
+
+/// Where a finished run lies.
+pub fn run_path(out: &Path, run_id: &str) -> PathBuf {
+    out.join("runs").join(run_id)
+}
+
+/// The finished runs under `<out>/runs/`, in order of name; partial ones are passed over.
+///
+/// # Errors
+/// The folder cannot be listed, or a manifest is malformed.
+pub fn run_folders(out: &Path) -> Result<Vec<RunFolder>> {
+    let runs = out.join("runs");
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(&runs).map_err(Error::io("list", &runs))? {
+        let path = entry.map_err(Error::io("list", &runs))?.path();
+        let partial = path.extension().is_some_and(|extension| extension == "partial");
+        if !partial && path.join(MANIFEST).is_file() {
+            folders.push(RunFolder::open(&path)?);
+        }
+    }
+    folders.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(folders)
+}
+
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
+    let path = folder.join(MANIFEST);
+    let text = serde_json::to_vec_pretty(manifest).map_err(|e| Error::malformed(&path, e))?;
+    write_atomic(&path, &text)
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", folder)(e)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,44 @@
+//! Tables from Parquet files.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::Row;
+use super::writer::parquet_error;
+use crate::{Error, Result};
+
+/// All rows of one Parquet file.
+///
+/// # Errors
+/// The file is missing, not Parquet, lacks a column or holds a value that the column cannot.
+pub fn read_table<R: Row>(path: &Path) -> Result<Vec<R>> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.build())
+        .map_err(parquet_error("read", path))?;
+    let mut rows = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|e| parquet_error("read", path)(e.into()))?;
+        rows.extend(R::from_batch(&batch).map_err(|reason| Error::malformed(path, reason))?);
+    }
+    Ok(rows)
+}
+
+/// The Parquet files of the table `R` in a dataset, in order of name.
+///
+/// # Errors
+/// The dataset has no such table.
+pub fn table_files<R: Row>(dataset: &Path) -> Result<Vec<PathBuf>> {
+    let folder = dataset.join(R::TABLE);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+        let path = entry.map_err(Error::io("list", &folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "parquet") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,217 @@
+//! A record as a row of a table.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+    UInt64Array,
+};
+use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type, UInt64Type};
+
+use crate::{RequestStatus, RunStatus};
+
+/// A record type that is a row of a table. Implemented by the `row!` macro, which lists the columns once.
+pub trait Row: Sized {
+    /// Name of the table, and of its folder in a dataset.
+    const TABLE: &'static str;
+
+    /// Columns in order, with units and descriptions in the metadata.
+    fn schema() -> SchemaRef;
+
+    /// Rows as columns.
+    ///
+    /// # Errors
+    /// Arrow refuses the columns, which would be a fault of the schema.
+    fn to_batch(rows: &[Self]) -> Result<RecordBatch, arrow::error::ArrowError>;
+
+    /// Columns as rows; columns are found by name, further ones are passed over.
+    ///
+    /// # Errors
+    /// A column is missing, of another type, or holds a value that the field cannot.
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String>;
+}
+
+/// A value that a column can hold.
+pub trait Cell: Sized {
+    /// The Arrow type of the column.
+    fn data_type() -> DataType;
+    /// Whether the column may hold nulls.
+    const NULLABLE: bool = false;
+    /// The column of some values.
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef
+    where
+        Self: 'a;
+    /// The values of a column.
+    ///
+    /// # Errors
+    /// The column has another type, a null where none may be, or an unknown name.
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String>;
+}
+
+/// The column of `name`, as values.
+pub(super) fn values_of<T: Cell>(batch: &RecordBatch, name: &str) -> Result<Vec<T>, String> {
+    let column = batch.column_by_name(name).ok_or_else(|| format!("no column {name:?}"))?;
+    if !T::NULLABLE && column.null_count() > 0 {
+        return Err(format!("column {name:?} holds {} nulls", column.null_count()));
+    }
+    T::values(column.as_ref()).map_err(|reason| format!("column {name:?}: {reason}"))
+}
+
+fn mistyped<T: Cell>(column: &dyn Array) -> String {
+    format!("is {}, not {}", column.data_type(), T::data_type())
+}
+
+macro_rules! primitive_cell {
+    ($type:ty, $array:ty, $arrow:ty, $data_type:expr) => {
+        impl Cell for $type {
+            fn data_type() -> DataType {
+                $data_type
+            }
+            fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+                Arc::new(<$array>::from_iter_values(values.copied()))
+            }
+            fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+                let array = column.as_primitive_opt::<$arrow>().ok_or_else(|| mistyped::<Self>(column))?;
+                Ok(array.values().to_vec())
+            }
+        }
+        impl Cell for Option<$type> {
+            const NULLABLE: bool = true;
+            fn data_type() -> DataType {
+                $data_type
+            }
+            fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+                Arc::new(values.copied().collect::<$array>())
+            }
+            fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+                let array = column.as_primitive_opt::<$arrow>().ok_or_else(|| mistyped::<Self>(column))?;
+                Ok(array.iter().collect())
+            }
+        }
+    };
+}
+
+primitive_cell!(f64, Float64Array, Float64Type, DataType::Float64);
+primitive_cell!(u32, UInt32Array, UInt32Type, DataType::UInt32);
+primitive_cell!(u64, UInt64Array, UInt64Type, DataType::UInt64);
+
+impl Cell for bool {
+    fn data_type() -> DataType {
+        DataType::Boolean
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(values.copied().map(Some).collect::<BooleanArray>())
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let array = column.as_boolean_opt().ok_or_else(|| mistyped::<Self>(column))?;
+        Ok(array.values().iter().collect())
+    }
+}
+
+impl Cell for String {
+    fn data_type() -> DataType {
+        DataType::Utf8
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(values))
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let array = column.as_string_opt::<i32>().ok_or_else(|| mistyped::<Self>(column))?;
+        Ok(array.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
+    }
+}
+
+impl Cell for Option<String> {
+    const NULLABLE: bool = true;
+    fn data_type() -> DataType {
+        DataType::Utf8
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(values.map(Option::as_deref).collect::<StringArray>())
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let array = column.as_string_opt::<i32>().ok_or_else(|| mistyped::<Self>(column))?;
+        Ok(array.iter().map(|value| value.map(str::to_owned)).collect())
+    }
+}
+
+/// An instant in seconds since the Unix epoch, stored as a UTC timestamp of microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Instant(pub f64);
+
+impl Cell for Instant {
+    fn data_type() -> DataType {
+        DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let array = TimestampMicrosecondArray::from_iter_values(values.map(|instant| (instant.0 * 1e6).round() as i64));
+        Arc::new(array.with_timezone("UTC"))
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let array = column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| mistyped::<Self>(column))?;
+        Ok(array.values().iter().map(|micros| Self(*micros as f64 / 1e6)).collect())
+    }
+}
+
+macro_rules! named_cell {
+    ($type:ty) => {
+        impl Cell for $type {
+            fn data_type() -> DataType {
+                DataType::Utf8
+            }
+            fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+                Arc::new(StringArray::from_iter_values(values.map(|value| value.name())))
+            }
+            fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+                String::values(column)?
+                    .iter()
+                    .map(|name| Self::from_name(name).ok_or_else(|| format!("unknown value {name:?}")))
+                    .collect()
+            }
+        }
+    };
+}
+
+named_cell!(RequestStatus);
+named_cell!(RunStatus);
+named_cell!(crate::RunKind);
+
+/// Implements [`Row`] for a struct: each line is a field, its type, its unit and what it is.
+macro_rules! row {
+    ($type:ty, $table:literal, { $($field:ident : $cell:ty, $unit:literal, $description:literal;)* }) => {
+        impl $crate::store::Row for $type {
+            const TABLE: &'static str = $table;
+
+            fn schema() -> arrow::datatypes::SchemaRef {
+                use $crate::store::Cell;
+                let mut fields = Vec::new();
+                $(
+                    let mut metadata = std::collections::HashMap::from([("description".to_owned(), $description.to_owned())]);
+                    if !$unit.is_empty() {
+                        metadata.insert("unit".to_owned(), $unit.to_owned());
+                    }
+                    let field = arrow::datatypes::Field::new(stringify!($field), <$cell>::data_type(), <$cell>::NULLABLE);
+                    fields.push(field.with_metadata(metadata));
+                )*
+                let version = [("neuro.schema".to_owned(), $crate::store::DATASET_SCHEMA.to_string())];
+                std::sync::Arc::new(arrow::datatypes::Schema::new_with_metadata(fields, version.into()))
+            }
+
+            fn to_batch(rows: &[Self]) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
+                use $crate::store::Cell;
+                let columns = vec![$(<$cell>::column(rows.iter().map(|row| &row.$field)),)*];
+                arrow::array::RecordBatch::try_new(Self::schema(), columns)
+            }
+
+            fn from_batch(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, String> {
+                $(let mut $field = $crate::store::row::values_of::<$cell>(batch, stringify!($field))?.into_iter();)*
+                let mut rows = Vec::with_capacity(batch.num_rows());
+                while let ($(Some($field),)*) = ($($field.next(),)*) {
+                    rows.push(Self { $($field,)* });
+                }
+                Ok(rows)
+            }
+        }
+    };
+}
+pub(super) use row;

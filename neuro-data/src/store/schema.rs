@@ -1,0 +1,147 @@
+//! The tables of a dataset.
+
+use super::row::{Instant, row};
+use crate::{CounterSample, RequestRecord, RequestStatus, RunKind, RunStatus};
+
+/// Version of the tables' columns, in the schema metadata as `neuro.schema`.
+pub const DATASET_SCHEMA: u32 = 1;
+
+row!(RequestRecord, "requests", {
+    run_id: String, "", "run";
+    tenant_id: String, "", "tenant within the run";
+    app: String, "", "application";
+    replica: u32, "", "replica of the tenant, from 0";
+    seq: u64, "", "number of the arrival at its replica, from 0";
+    intended_s: f64, "s", "when the schedule wants it sent, from run start";
+    sent_s: Option<f64>, "s", "when it was sent, from run start";
+    start_s: Option<f64>, "s", "when its inference started, from run start; null when on another host's clock";
+    end_s: Option<f64>, "s", "when its inference ended, from run start; null when on another host's clock";
+    client_end_s: Option<f64>, "s", "when the answer was complete at the client, from run start";
+    service_s: Option<f64>, "s", "time of the inference alone";
+    queueing_s: Option<f64>, "s", "time from arrival at the replica to the start of the inference";
+    response_s: Option<f64>, "s", "time from intended_s to the complete answer";
+    queue_len: Option<u32>, "", "requests waiting or in service at the replica on arrival";
+    status: RequestStatus, "", "ok | censored | failed | dropped";
+    warmup: bool, "", "due before the measured window";
+});
+
+row!(CounterSample, "counters", {
+    run_id: String, "", "run";
+    tenant_id: String, "", "tenant within the run";
+    replica: u32, "", "replica of the tenant, from 0";
+    time_s: f64, "s", "end of the interval, from run start";
+    event: String, "", "event, by perf's name; cpu-clock counts ns";
+    count: Option<u64>, "", "raw count in the interval; null where unsupported";
+    enabled_ns: Option<u64>, "ns", "time the counter was enabled in the interval";
+    running_ns: Option<u64>, "ns", "time it was on the hardware in the interval";
+});
+
+/// One run: a row of `runs/`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRow {
+    /// Run.
+    pub run_id: String,
+    /// Kind of experiment.
+    pub kind: RunKind,
+    /// Server the tenants shared.
+    pub server: String,
+    /// Kind of target.
+    pub target: String,
+    /// Master seed.
+    pub seed: u64,
+    /// Start of the load.
+    pub started_at: Instant,
+    /// Length of the measured window.
+    pub duration_s: f64,
+    /// What the measurements are worth.
+    pub status: RunStatus,
+    /// Why, where that is not `complete`.
+    pub reason: Option<String>,
+    /// 99th percentile of sent − intended.
+    pub send_lateness_p99_s: f64,
+    /// Scheduled arrivals, requests per second.
+    pub requested_rate: f64,
+    /// Sent, requests per second.
+    pub achieved_rate: f64,
+    /// The whole manifest, JSON.
+    pub manifest: String,
+}
+
+row!(RunRow, "runs", {
+    run_id: String, "", "run";
+    kind: RunKind, "", "baseline | pairwise | random | replay";
+    server: String, "", "server the tenants shared";
+    target: String, "", "local | kube | sim";
+    seed: u64, "", "master seed";
+    started_at: Instant, "", "start of the load";
+    duration_s: f64, "s", "length of the measured window";
+    status: RunStatus, "", "complete | invalid | failed";
+    reason: Option<String>, "", "why, where the status is not complete";
+    send_lateness_p99_s: f64, "s", "99th percentile of sent - intended";
+    requested_rate: f64, "1/s", "scheduled arrivals, all tenants";
+    achieved_rate: f64, "1/s", "sent, all tenants";
+    manifest: String, "", "the run's manifest, JSON";
+});
+
+/// One tenant of one run, summarised: a row of `tenants/`. See [`crate::summary`] for what its figures mean.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the columns are described once, in the schema below")]
+pub struct TenantRow {
+    pub run_id: String,
+    pub tenant_id: String,
+    pub app: String,
+    pub instances: u32,
+    pub rate: f64,
+    pub completed: u64,
+    pub censored: u64,
+    pub failed: u64,
+    pub samples: u64,
+    pub unstable: bool,
+    pub mean_s: Option<f64>,
+    pub mean_s_lo: Option<f64>,
+    pub mean_s_hi: Option<f64>,
+    pub p75_s: Option<f64>,
+    pub p75_s_lo: Option<f64>,
+    pub p75_s_hi: Option<f64>,
+    pub p95_s: Option<f64>,
+    pub p95_s_lo: Option<f64>,
+    pub p95_s_hi: Option<f64>,
+    pub cpu_clock_mean: Option<f64>,
+    pub cpu_clock_std: Option<f64>,
+    pub cache_references_mean: Option<f64>,
+    pub cache_references_std: Option<f64>,
+    pub cache_misses_mean: Option<f64>,
+    pub cache_misses_std: Option<f64>,
+    pub page_faults_mean: Option<f64>,
+    pub page_faults_std: Option<f64>,
+}
+
+row!(TenantRow, "tenants", {
+    run_id: String, "", "run";
+    tenant_id: String, "", "tenant within the run";
+    app: String, "", "application";
+    instances: u32, "", "replicas";
+    rate: f64, "1/s", "arrival rate per replica";
+    completed: u64, "", "requests of the window that were answered";
+    censored: u64, "", "requests of the window not answered by the drain deadline";
+    failed: u64, "", "requests of the window that failed or were dropped";
+    samples: u64, "", "service times behind mean, p75 and p95: inferences started inside the window";
+    unstable: bool, "", "offered at least as much as it can serve";
+    mean_s: Option<f64>, "s", "mean service time; null where nothing was measured";
+    mean_s_lo: Option<f64>, "s", "lower end of its 95 % block-bootstrap interval";
+    mean_s_hi: Option<f64>, "s", "upper end";
+    p75_s: Option<f64>, "s", "75th percentile of the pooled service times";
+    p75_s_lo: Option<f64>, "s", "lower end of its 95 % block-bootstrap interval";
+    p75_s_hi: Option<f64>, "s", "upper end";
+    p95_s: Option<f64>, "s", "95th percentile of the pooled service times";
+    p95_s_lo: Option<f64>, "s", "lower end of its 95 % block-bootstrap interval";
+    p95_s_hi: Option<f64>, "s", "upper end";
+    cpu_clock_mean: Option<f64>, "ns/s", "CPU time per replica and second, mean over readings";
+    cpu_clock_std: Option<f64>, "ns/s", "its standard deviation";
+    cache_references_mean: Option<f64>, "1/s", "cache references per replica and second";
+    cache_references_std: Option<f64>, "1/s", "its standard deviation";
+    cache_misses_mean: Option<f64>, "1/s", "cache misses per replica and second";
+    cache_misses_std: Option<f64>, "1/s", "its standard deviation";
+    page_faults_mean: Option<f64>, "1/s", "page faults per replica and second";
+    page_faults_std: Option<f64>, "1/s", "its standard deviation";
+});

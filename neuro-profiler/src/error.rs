@@ -1,0 +1,131 @@
+use std::path::PathBuf;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong in this crate.
+///
+/// A fit that does not converge is no error: it is said in [`SigmoidFit::converged`](crate::SigmoidFit::converged).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A measurement holds a value that no measurement can have.
+    #[error("{app} beside {neighbour}: {field} is {value}, but must be {required}")]
+    InvalidPoint {
+        /// The application measured.
+        app: String,
+        /// The application beside it.
+        neighbour: String,
+        /// The offending field of [`ContentionPoint`](crate::ContentionPoint).
+        field: &'static str,
+        /// The offending value.
+        value: f64,
+        /// What the field must be.
+        required: &'static str,
+    },
+
+    /// There are fewer measurements of a pair than a fit needs.
+    #[error("{app} beside {neighbour}: {found} points, but a curve needs at least {needed}")]
+    TooFewPoints {
+        /// The application measured.
+        app: String,
+        /// The application beside it.
+        neighbour: String,
+        /// Points given.
+        found: usize,
+        /// Points needed.
+        needed: usize,
+    },
+
+    /// The points given for one curve belong to several pairs.
+    #[error("the points of one curve must be of one pair, but {first} and {other} are among them")]
+    MixedPairs {
+        /// One pair found, as `app beside neighbour`.
+        first: String,
+        /// Another.
+        other: String,
+    },
+
+    /// No points at all.
+    #[error("no points given")]
+    NoPoints,
+
+    /// Every start of a fit ended without finite numbers.
+    #[error("{app} beside {neighbour}: none of {starts} starts reached finite parameters ({reason})")]
+    NoFit {
+        /// The application measured.
+        app: String,
+        /// The application beside it.
+        neighbour: String,
+        /// Starts tried.
+        starts: usize,
+        /// What the last of them reported.
+        reason: String,
+    },
+
+    /// An option is out of its legal range.
+    #[error("option {name} is {value}, but must be {required}")]
+    InvalidOption {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        required: &'static str,
+    },
+
+    /// The points of a curve are not finite or not in ascending order of x.
+    #[error("point {index} of the curve, ({x}, {y}), must be finite and lie to the right of the one before it")]
+    InvalidCurve {
+        /// Position of the point, from 0.
+        index: usize,
+        /// Its x.
+        x: f64,
+        /// Its y.
+        y: f64,
+    },
+
+    /// A curve has fewer points than the method needs.
+    #[error("the curve has {found} points, but {needed} are needed")]
+    CurveTooShort {
+        /// Points given.
+        found: usize,
+        /// Points needed.
+        needed: usize,
+    },
+
+    /// A least-squares line could not be computed.
+    #[error("least-squares line")]
+    Line(#[source] Box<dyn std::error::Error + Send + Sync>),
+
+    /// A file could not be read or written.
+    #[error("{}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+
+    /// A file is no JSON.
+    #[error("{} is not valid JSON", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and reason.
+        #[source]
+        source: serde_json::Error,
+    },
+
+    /// A file is JSON but not of the form expected.
+    #[error("{}: {key}: {problem}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The offending key, such as `tclf-rf.kalman-gru.beta2`.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
