@@ -1,1 +1,8 @@
 //! neuro-apps
+pub mod app;
+pub mod apps;
+pub mod error;
+pub mod layers;
+pub mod registry;
+mod seed;
+pub mod weights;

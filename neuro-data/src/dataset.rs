@@ -148,10 +148,7 @@ pub fn tenant_rows(manifest: &Manifest, requests: &[RequestRecord], counters: &[
         let seed = derive_seed(spec.seed, &["bootstrap", &manifest.run_id, &tenant.id]);
         let summary = summarise(tenant, &spec.phases, &own, seed);
         let rates = counter_rates(&tenant.id, spec.phases.warmup_s, spec.phases.end_s(), counters);
-        let counter = |event: &str| {
-            let (mean, std) = rates.get(event).copied().unwrap_or_default();
-            (mean, std)
-        };
+        let counter = |event: &str| rates.get(event).copied().unwrap_or_default();
         let ends = |estimate: Option<Estimate>| {
             let interval = estimate.and_then(|e| e.interval);
             (estimate.map(|e| e.value), interval.map(|i| i.0), interval.map(|i| i.1))
@@ -192,7 +189,10 @@ pub fn tenant_rows(manifest: &Manifest, requests: &[RequestRecord], counters: &[
     spec.tenants.iter().map(row).collect()
 }
 
-/// Mean and standard deviation, over the readings of all replicas whose interval ends in the window, of each event's count per
+/// How far a reading may lie outside of the window, seconds: it is taken when the window opens or ends, or a little later.
+const READING_SLACK_S: f64 = 0.1;
+
+/// Mean and standard deviation, over the readings of all replicas whose interval lies in the window, of each event's count per
 /// second of interval.
 fn counter_rates(
     tenant_id: &str,
@@ -204,7 +204,7 @@ fn counter_rates(
     let mut rates: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for sample in counters.iter().filter(|c| c.tenant_id == tenant_id) {
         let since = previous.insert((sample.replica, &sample.event), sample.time_s).unwrap_or(0.0);
-        let inside = since >= window_start_s - 1e-9 && sample.time_s <= window_end_s + 1e-9;
+        let inside = since >= window_start_s - READING_SLACK_S && sample.time_s <= window_end_s + READING_SLACK_S;
         if let Some(count) = sample.scaled().filter(|_| inside && sample.time_s > since) {
             rates.entry(sample.event.clone()).or_default().push(count / (sample.time_s - since));
         }

@@ -116,8 +116,8 @@ pub struct ReplicaInfo {
     pub memory_limit: (f64, String),
     /// Peak resident memory, GB.
     pub peak_memory_gb: Option<f64>,
-    /// Seconds from its start to readiness.
-    pub startup_s: f64,
+    /// Seconds from its start until its readiness was seen; `None` where it never was.
+    pub startup_s: Option<f64>,
 }
 
 /// What the load generator did, against what it was asked to do.

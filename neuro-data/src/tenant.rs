@@ -78,6 +78,11 @@ impl RunKind {
             Self::Replay => "replay",
         }
     }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Baseline, Self::Pairwise, Self::Random, Self::Replay].into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// The phases of a run, seconds. Load flows from 0 to `warmup_s + duration_s`; the window is its second part.

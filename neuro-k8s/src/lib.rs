@@ -1,1 +1,29 @@
-//! neuro-k8s
+#![doc = include_str!("../README.md")]
+
+pub mod campaign_driver;
+mod clock;
+pub mod counters;
+pub mod driver;
+mod error;
+mod health;
+pub mod host;
+mod interrupt;
+pub mod load;
+#[cfg(feature = "local")]
+pub mod local;
+mod lock;
+mod observer;
+mod pacer;
+pub mod schedule;
+mod scheduling;
+pub mod target;
+
+pub use campaign_driver::{CampaignReport, drive_campaign};
+pub use clock::{clock_id, monotonic_s};
+pub use driver::{DriverParams, drive_run};
+pub use error::{Error, Result};
+pub use interrupt::Interrupt;
+#[cfg(feature = "local")]
+pub use local::{LocalParams, LocalTarget};
+pub use observer::{Event, Observer};
+pub use target::{Endpoint, Target};

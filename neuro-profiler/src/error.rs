@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 /// The result of this crate's functions.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong in this crate.
 ///
@@ -51,7 +51,9 @@ pub enum Error {
     NoPoints,
 
     /// Every start of a fit ended without finite numbers.
-    #[error("{app} beside {neighbour}: none of {starts} starts reached finite parameters ({reason})")]
+    #[error(
+        "{app} beside {neighbour}: none of {starts} starts reached finite parameters ({reason})"
+    )]
     NoFit {
         /// The application measured.
         app: String,
@@ -75,7 +77,9 @@ pub enum Error {
     },
 
     /// The points of a curve are not finite or not in ascending order of x.
-    #[error("point {index} of the curve, ({x}, {y}), must be finite and lie to the right of the one before it")]
+    #[error(
+        "point {index} of the curve, ({x}, {y}), must be finite and lie to the right of the one before it"
+    )]
     InvalidCurve {
         /// Position of the point, from 0.
         index: usize,

@@ -44,7 +44,7 @@
 //!     }
 //! }
 //!
-//! let curves = fit_all(&points, &MapOptions::default())?;
+//! let curves = fit_all(&points, &MapOptions::default());
 //! assert!(curves.failures.is_empty());
 //! let fit = &curves.fits["tclf-rf"]["kalman-gru"];
 //! assert!(fit.converged);
@@ -61,7 +61,7 @@ mod error;
 pub mod files;
 
 pub use curves::{
-    ContentionPoint, CurveSet, Elbow, ElbowShape, FittedLine, MapOptions, SigmoidFit, SigmoidParams, Split, TwoSegments,
-    find_elbow, fit_all, fit_sigmoid,
+    ContentionPoint, CurveSet, Elbow, ElbowShape, FittedLine, MapOptions, SigmoidFit,
+    SigmoidParams, Split, TwoSegments, find_elbow, fit_all, fit_sigmoid,
 };
 pub use error::{Error, Result};

@@ -194,7 +194,8 @@ macro_rules! row {
                     fields.push(field.with_metadata(metadata));
                 )*
                 let version = [("neuro.schema".to_owned(), $crate::store::DATASET_SCHEMA.to_string())];
-                std::sync::Arc::new(arrow::datatypes::Schema::new_with_metadata(fields, version.into()))
+                let metadata = std::collections::HashMap::from(version);
+                std::sync::Arc::new(arrow::datatypes::Schema::new_with_metadata(fields, metadata))
             }
 
             fn to_batch(rows: &[Self]) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {

@@ -1,0 +1,74 @@
+//! What can go wrong when services are deployed, loaded and measured.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The vocabulary or its files.
+    #[error(transparent)]
+    Data(#[from] neuro_data::Error),
+    /// A file, folder or socket.
+    #[error("cannot {action} {what}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        what: String,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another driver holds what this one needs.
+    #[error("{path} is locked: another driver is using {what}; wait until it ends or stop it")]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// What it guards.
+        what: String,
+    },
+    /// A replica could not be started or did not become ready.
+    #[error("replica {replica} of tenant {tenant} ({app}) {reason}")]
+    Replica {
+        /// Tenant id.
+        tenant: String,
+        /// Replica number.
+        replica: u32,
+        /// Application id.
+        app: String,
+        /// What happened, with the end of what it printed.
+        reason: String,
+    },
+    /// The disk is nearly full; nothing was lost.
+    #[error("only {free_gb:.2} GB are free at {path}, {needed_gb:.2} GB are wanted; free some space and run again")]
+    DiskFull {
+        /// The output folder.
+        path: PathBuf,
+        /// Free space, GB.
+        free_gb: f64,
+        /// Space wanted, GB.
+        needed_gb: f64,
+    },
+    /// Many runs failed in a row: something is wrong that another run will not mend.
+    #[error("{count} runs in a row failed, the last with: {reason}")]
+    RepeatedFailure {
+        /// How many.
+        count: u32,
+        /// The last run's reason.
+        reason: String,
+    },
+    /// The load generator could not be set up.
+    #[error("the load generator failed: {0}")]
+    Load(String),
+}
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn io(action: &'static str, what: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.to_string();
+        move |source| Self::Io { action, what, source }
+    }
+}
