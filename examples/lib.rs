@@ -1,1 +1,1 @@
-//! examples
+//! The examples are the files beside this one; `README.md` lists them.

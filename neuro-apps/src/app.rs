@@ -37,11 +37,7 @@ impl<T> InputCache<T> {
         build: impl FnOnce() -> Result<T>,
     ) -> Result<&T> {
         if batch == 0 {
-            return Err(Error::Batch {
-                app: app.id.to_owned(),
-                batch: 0,
-                max: app.max_batch,
-            });
+            return Err(Error::Batch { app: app.id.to_owned(), batch: 0, max: app.max_batch });
         }
         let entry = match self.last.take() {
             Some((last, input)) if last == batch => (batch, input),

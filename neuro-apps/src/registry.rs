@@ -42,11 +42,7 @@ impl App {
     pub fn check_batch(&self, batch: u64) -> Result<usize> {
         match usize::try_from(batch) {
             Ok(valid) if (1..=self.max_batch).contains(&valid) => Ok(valid),
-            _ => Err(Error::Batch {
-                app: self.id.to_owned(),
-                batch,
-                max: self.max_batch,
-            }),
+            _ => Err(Error::Batch { app: self.id.to_owned(), batch, max: self.max_batch }),
         }
     }
 }
@@ -66,13 +62,7 @@ pub fn registry() -> &'static [&'static App] {
 /// [`Error::UnknownApp`], which lists the known ids.
 pub fn find(id: &str) -> Result<&'static App> {
     let known = || REGISTRY.map(|app| app.id).join(", ");
-    REGISTRY
-        .into_iter()
-        .find(|app| app.id == id)
-        .ok_or_else(|| Error::UnknownApp {
-            id: id.to_owned(),
-            known: known(),
-        })
+    REGISTRY.into_iter().find(|app| app.id == id).ok_or_else(|| Error::UnknownApp { id: id.to_owned(), known: known() })
 }
 
 #[cfg(test)]

@@ -52,11 +52,7 @@ impl SeededWeights {
             Init::Const(value) => vec![value as f32; count],
             Init::Randn { mean, stdev } => normal(mean, stdev),
             Init::Uniform { lo, up } => self.uniform(name, lo, up, count),
-            Init::Kaiming {
-                dist,
-                fan,
-                non_linearity,
-            } => {
+            Init::Kaiming { dist, fan, non_linearity } => {
                 let stdev = non_linearity.gain() / (fan.for_shape(shape) as f64).sqrt();
                 match dist {
                     NormalOrUniform::Normal => normal(0.0, stdev),
@@ -71,8 +67,7 @@ impl SeededWeights {
 
     fn uniform(&self, name: &str, lo: f64, up: f64, count: usize) -> Vec<f32> {
         let (lo, width) = (lo as f32, (up - lo) as f32);
-        let unit: rand::distributions::DistIter<_, _, f32> =
-            Standard.sample_iter(seed::stream(self.seed, name));
+        let unit: rand::distributions::DistIter<_, _, f32> = Standard.sample_iter(seed::stream(self.seed, name));
         unit.take(count).map(|u| lo + width * u).collect()
     }
 }
@@ -97,22 +92,16 @@ impl SimpleBackend for SeededWeights {
 mod tests {
     use super::*;
 
-    const NORMAL: Init = Init::Randn {
-        mean: 3.0,
-        stdev: 2.0,
-    };
+    const NORMAL: Init = Init::Randn { mean: 3.0, stdev: 2.0 };
 
     fn get(seed: u64, name: &str, init: Init, count: usize) -> Vec<f32> {
-        SeededWeights::var_builder(seed)
-            .get_with_hints(count, name, init)
-            .and_then(|tensor| tensor.to_vec1())
-            .unwrap()
+        SeededWeights::var_builder(seed).get_with_hints(count, name, init).and_then(|tensor| tensor.to_vec1()).unwrap()
     }
 
     #[test]
     fn a_tensor_does_not_depend_on_the_order_of_requests() {
         let weights = SeededWeights::var_builder(5);
-        let mut read = |name: &str| -> Vec<f32> {
+        let read = |name: &str| -> Vec<f32> {
             let tensor = weights.pp("layer").get_with_hints(10, name, NORMAL);
             tensor.unwrap().to_vec1().unwrap()
         };
@@ -144,10 +133,7 @@ mod tests {
         assert_eq!(get(1, "c", Init::Const(0.5), 3), vec![0.5; 3]);
 
         // Kaiming, fan-in 50, ReLU gain √2: deviation √(2/50) = 0.2, normal or uniform.
-        for init in [
-            candle_nn::init::DEFAULT_KAIMING_NORMAL,
-            candle_nn::init::DEFAULT_KAIMING_UNIFORM,
-        ] {
+        for init in [candle_nn::init::DEFAULT_KAIMING_NORMAL, candle_nn::init::DEFAULT_KAIMING_UNIFORM] {
             let tensor = SeededWeights::var_builder(1).get_with_hints((n / 50, 50), "k", init);
             let values = tensor.unwrap().flatten_all().unwrap().to_vec1::<f32>();
             let (mean, stdev) = moments(&values.unwrap());

@@ -1,1 +1,13 @@
-//! neuro-cli
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod output;
+mod pairwise;
+mod progress;
+mod signals;
+mod tool;
+
+pub use pairwise::{PairwiseResults, write_pairwise_results};
+pub use progress::CampaignProgress;
+pub use signals::interrupt_on_ctrl_c;
+pub use tool::tool;

@@ -159,6 +159,7 @@ impl TenantSummary {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rand::Rng;
 
     fn phases() -> Phases {
         Phases { warmup_s: 1.0, duration_s: 10.0, drain_s: 1.0, warmup_inferences: 0 }

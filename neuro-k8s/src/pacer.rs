@@ -16,10 +16,13 @@ impl Pacer {
     /// # Errors
     /// The system has no descriptor left.
     #[cfg(target_os = "linux")]
+    #[allow(unsafe_code)]
     pub(crate) fn new() -> std::io::Result<Self> {
         use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(Self { timer: tokio::io::unix::AsyncFd::register(timer)? })
+        // SAFETY: an `OwnedFd` names one open descriptor for as long as it lives, and the registration owns it.
+        let timer = unsafe { tokio::io::unix::AsyncFd::register(timer) }?;
+        Ok(Self { timer })
     }
 
     /// A pacer of the current event loop.

@@ -9,6 +9,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The vocabulary or a file of it.
+    #[error(transparent)]
+    Data(#[from] neuro_data::Error),
+
     /// A measurement holds a value that no measurement can have.
     #[error("{app} beside {neighbour}: {field} is {value}, but must be {required}")]
     InvalidPoint {

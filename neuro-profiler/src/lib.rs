@@ -59,6 +59,7 @@
 pub mod curves;
 mod error;
 pub mod files;
+pub mod pairwise;
 
 pub use curves::{
     ContentionPoint, CurveSet, Elbow, ElbowShape, FittedLine, MapOptions, SigmoidFit,

@@ -16,15 +16,11 @@ const TREES: usize = 100;
 /// Features of an item.
 const FEATURES: usize = 784;
 /// Items in the training set.
-const TRAINING_ITEMS: usize = 300;
+const TRAINING_ITEMS: usize = 200;
 /// Standard deviation of an item's features about its class's centre, where centres have unit variance.
 const NOISE: f32 = 2.0;
 /// 10 classes, depth at most 10, √784 = 28 features per split.
-const PARAMS: TreeParams = TreeParams {
-    classes: 10,
-    max_depth: 10,
-    split_features: 28,
-};
+const PARAMS: TreeParams = TreeParams { classes: 10, max_depth: 10, split_features: 28 };
 
 /// The registry entry.
 pub static APP: App = App {
@@ -100,12 +96,8 @@ mod tests {
         let app = TclfRf::new(1);
         let labels = labels(200);
         let test = items(1, "test", &labels);
-        let right = test
-            .rows()
-            .into_iter()
-            .zip(&labels)
-            .filter(|(row, label)| app.forest.predict(*row) == **label)
-            .count();
+        let right =
+            test.rows().into_iter().zip(&labels).filter(|(row, label)| app.forest.predict(*row) == **label).count();
         // Chance gives 20 of 200; a fraction of 0.6 is 23 standard deviations above it.
         assert!(right > 120, "{right} of 200");
     }

@@ -26,11 +26,7 @@ pub static APP: App = App {
     default_batch: 1,
     max_batch: 128,
     load: |weights, seed| {
-        Ok(Box::new(TextTbert {
-            model: CrossEncoder::load(&tiny_config(), weights)?,
-            seed,
-            input: InputCache::new(),
-        }))
+        Ok(Box::new(TextTbert { model: CrossEncoder::load(&tiny_config(), weights)?, seed, input: InputCache::new() }))
     },
 };
 
@@ -70,10 +66,7 @@ impl CrossEncoder {
     pub fn load(config: &Config, vb: VarBuilder) -> TensorResult<Self> {
         let hidden = config.hidden_size;
         let head = |outputs: usize, vb: VarBuilder| {
-            let init = Init::Randn {
-                mean: 0.0,
-                stdev: 1.0 / (hidden as f64).sqrt(),
-            };
+            let init = Init::Randn { mean: 0.0, stdev: 1.0 / (hidden as f64).sqrt() };
             let weight = vb.get_with_hints((outputs, hidden), "weight", init)?;
             Ok::<_, candle_core::Error>(Linear::new(weight, Some(vb.get(outputs, "bias")?)))
         };

@@ -25,13 +25,7 @@ pub static APP: App = App {
     description: "2 x LSTM(50) + dense 10-10-1 over 784 steps x 100 features",
     default_batch: 16,
     max_batch: 256,
-    load: |weights, seed| {
-        Ok(Box::new(TstrLstm {
-            model: StackedLstm::load(weights)?,
-            seed,
-            input: InputCache::new(),
-        }))
-    },
+    load: |weights, seed| Ok(Box::new(TstrLstm { model: StackedLstm::load(weights)?, seed, input: InputCache::new() })),
 };
 
 /// The network: two LSTM layers of 50 units, the last state through dense layers of 10, 10 and 1 units with ReLU between.
@@ -53,10 +47,7 @@ impl StackedLstm {
         let lstm = vb.pp("lstm");
         let dense = |index: usize, inputs, outputs| dense(inputs, outputs, vb.pp("dense").pp(index));
         Ok(Self {
-            layers: [
-                Lstm::load(FEATURES, HIDDEN, 0, lstm.clone())?,
-                Lstm::load(HIDDEN, HIDDEN, 1, lstm)?,
-            ],
+            layers: [Lstm::load(FEATURES, HIDDEN, 0, lstm.clone())?, Lstm::load(HIDDEN, HIDDEN, 1, lstm)?],
             dense: [dense(0, HIDDEN, DENSE)?, dense(1, DENSE, DENSE)?, dense(2, DENSE, 1)?],
         })
     }
@@ -83,10 +74,7 @@ impl StackedLstm {
 /// A dense layer; where the builder draws it, weight and bias are uniform in ±1/√inputs.
 fn dense(inputs: usize, outputs: usize, vb: VarBuilder) -> TensorResult<Linear> {
     let bound = 1.0 / (inputs as f64).sqrt();
-    let init = Init::Uniform {
-        lo: -bound,
-        up: bound,
-    };
+    let init = Init::Uniform { lo: -bound, up: bound };
     let weight = vb.get_with_hints((outputs, inputs), "weight", init)?;
     let bias = vb.get_with_hints(outputs, "bias", init)?;
     Ok(Linear::new(weight, Some(bias)))
@@ -108,10 +96,8 @@ impl InferenceApp for TstrLstm {
 
 /// White noise of unit variance, (steps, batch, features).
 fn random_series(seed: u64, batch: usize) -> TensorResult<Tensor> {
-    let values: Vec<f32> = StandardNormal
-        .sample_iter(seed::stream(seed, "tstr-lstm.input"))
-        .take(STEPS * batch * FEATURES)
-        .collect();
+    let values: Vec<f32> =
+        StandardNormal.sample_iter(seed::stream(seed, "tstr-lstm.input")).take(STEPS * batch * FEATURES).collect();
     Tensor::from_vec(values, (STEPS, batch, FEATURES), &candle_core::Device::Cpu)
 }
 

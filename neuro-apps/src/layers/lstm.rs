@@ -1,9 +1,8 @@
 //! A long short-term memory layer, fast on short rows.
 
+use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2};
 
 use super::activation::{sigmoid, tanh};
 
@@ -45,14 +44,9 @@ impl Lstm {
     /// When a tensor is missing or has another shape.
     pub fn load(inputs: usize, hidden: usize, index: usize, vb: VarBuilder) -> Result<Self> {
         let bound = 1.0 / (hidden as f64).sqrt();
-        let init = Init::Uniform {
-            lo: -bound,
-            up: bound,
-        };
+        let init = Init::Uniform { lo: -bound, up: bound };
         let weight = |kind: &str, columns: usize| {
-            vb.get_with_hints((4 * hidden, columns), &format!("weight_{kind}_l{index}"), init)?
-                .t()?
-                .contiguous()
+            vb.get_with_hints((4 * hidden, columns), &format!("weight_{kind}_l{index}"), init)?.t()?.contiguous()
         };
         let bias = |kind: &str| vb.get_with_hints(4 * hidden, &format!("bias_{kind}_l{index}"), init);
         Ok(Self {
@@ -102,48 +96,52 @@ impl CustomOp2 for Recurrence {
         if width != 4 * hidden || width != weight_width {
             candle_core::bail!("the gates are {width} wide, the recurrent weight {hidden} × {weight_width}");
         }
-        let shape_error = |error: ndarray::ShapeError| candle_core::Error::msg(error.to_string());
-        let gates = ArrayView3::from_shape((steps, batch, width), contiguous(gates, gates_layout)?).map_err(shape_error)?;
-        let weight = ArrayView2::from_shape((hidden, width), contiguous(weight, weight_layout)?).map_err(shape_error)?;
-
-        let mut states = vec![0f32; steps * batch * hidden];
+        let gates = contiguous(gates, gates_layout)?;
+        let state_layout = Layout::contiguous((batch, hidden));
+        let mut state = CpuStorage::F32(vec![0.0; batch * hidden]);
         let mut cell = vec![0f32; batch * hidden];
-        let mut current = vec![0f32; batch * width];
-        let mut previous: &[f32] = &vec![0f32; batch * hidden];
-        for (gates, state) in gates.outer_iter().zip(states.chunks_exact_mut(batch * hidden)) {
-            let mut sum = ArrayViewMut2::from_shape((batch, width), &mut current).map_err(shape_error)?;
-            sum.assign(&gates);
-            let before = ArrayView2::from_shape((batch, hidden), previous).map_err(shape_error)?;
-            general_mat_mul(1.0, &before, &weight, 1.0, &mut sum);
-            for ((gates, cell), state) in current
+        let mut states = Vec::with_capacity(steps * batch * hidden);
+        for gates in gates.chunks_exact(batch * width) {
+            let recurrent = state.matmul(weight, (1, batch, width, hidden), &state_layout, weight_layout)?;
+            let recurrent = recurrent.as_slice::<f32>()?;
+            for (((gates, recurrent), cell), state) in gates
                 .chunks_exact(width)
+                .zip(recurrent.chunks_exact(width))
                 .zip(cell.chunks_exact_mut(hidden))
-                .zip(state.chunks_exact_mut(hidden))
+                .zip(values(&mut state)?.chunks_exact_mut(hidden))
             {
-                update(gates, cell, state);
+                update(gates, recurrent, cell, state);
             }
-            previous = state;
+            states.extend_from_slice(values(&mut state)?);
         }
         Ok((CpuStorage::F32(states), Shape::from((steps, batch, hidden))))
     }
 }
 
-/// One step of one item: `gates` = [i, f, g, o] (4·hidden) and the cell to the new cell and hidden state (hidden each).
-fn update(gates: &[f32], cell: &mut [f32], state: &mut [f32]) {
+/// One step of one item. The gates are [i, f, g, o], the input's share and the recurrent share of each (4·hidden); `cell` and
+/// `state` (hidden) are replaced.
+fn update(gates: &[f32], recurrent: &[f32], cell: &mut [f32], state: &mut [f32]) {
     let hidden = cell.len();
-    let (input, rest) = gates.split_at(hidden);
-    let (forget, rest) = rest.split_at(hidden);
-    let (candidate, output) = rest.split_at(hidden);
-    for (((((state, cell), input), forget), candidate), output) in state
-        .iter_mut()
-        .zip(cell)
-        .zip(input)
-        .zip(forget)
-        .zip(candidate)
-        .zip(output)
-    {
-        *cell = sigmoid(*forget) * *cell + sigmoid(*input) * tanh(*candidate);
-        *state = sigmoid(*output) * tanh(*cell);
+    let [input, forget, candidate, output] = quarters(gates, hidden);
+    let [input_r, forget_r, candidate_r, output_r] = quarters(recurrent, hidden);
+    let state = &mut state[..hidden];
+    for k in 0..hidden {
+        let kept = sigmoid(forget[k] + forget_r[k]) * cell[k];
+        cell[k] = kept + sigmoid(input[k] + input_r[k]) * tanh(candidate[k] + candidate_r[k]);
+        state[k] = sigmoid(output[k] + output_r[k]) * tanh(cell[k]);
+    }
+}
+
+/// Four slices of `length` each; equal known lengths let the compiler drop the bounds checks.
+fn quarters(values: &[f32], length: usize) -> [&[f32]; 4] {
+    [0, 1, 2, 3].map(|index| &values[index * length..][..length])
+}
+
+/// The values of a state.
+fn values(storage: &mut CpuStorage) -> Result<&mut [f32]> {
+    match storage {
+        CpuStorage::F32(values) => Ok(values),
+        _ => candle_core::bail!("the LSTM state is not of 32-bit floats"),
     }
 }
 
@@ -184,17 +182,12 @@ mod tests {
     fn agrees_with_the_equations() {
         let vb = SeededWeights::var_builder(9);
         let bound = 1.0 / (HIDDEN as f64).sqrt();
-        let init = Init::Uniform {
-            lo: -bound,
-            up: bound,
-        };
+        let init = Init::Uniform { lo: -bound, up: bound };
         let matrix = |name: &str, columns: usize| -> Vec<Vec<f32>> {
             let tensor = vb.get_with_hints((4 * HIDDEN, columns), name, init);
             tensor.unwrap().to_vec2().unwrap()
         };
-        let vector = |name: &str| -> Vec<f32> {
-            vb.get_with_hints(4 * HIDDEN, name, init).unwrap().to_vec1().unwrap()
-        };
+        let vector = |name: &str| -> Vec<f32> { vb.get_with_hints(4 * HIDDEN, name, init).unwrap().to_vec1().unwrap() };
         let (w_ih, w_hh) = (matrix("weight_ih_l0", INPUTS), matrix("weight_hh_l0", HIDDEN));
         let (b_ih, b_hh) = (vector("bias_ih_l0"), vector("bias_hh_l0"));
         let dot = |row: &[f32], x: &[f64]| -> f64 { row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum() };
@@ -223,10 +216,7 @@ mod tests {
     #[test]
     fn agrees_with_candle_step_by_step() {
         let bound = 1.0 / (HIDDEN as f64).sqrt();
-        let init = Init::Uniform {
-            lo: -bound,
-            up: bound,
-        };
+        let init = Init::Uniform { lo: -bound, up: bound };
         let config = LSTMConfig {
             w_ih_init: init,
             w_hh_init: init,

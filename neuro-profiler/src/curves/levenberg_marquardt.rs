@@ -160,7 +160,7 @@ fn solve(hessian: &[Vector], damping: f64, gradient: &[f64]) -> Option<Vector> {
             let explained = dot(&lower[i][..j], &lower[j][..j]);
             if i == j {
                 let pivot = hessian[i][i] * (1.0 + damping) - explained;
-                if !(pivot > 0.0) {
+                if pivot.is_nan() || pivot <= 0.0 {
                     return None;
                 }
                 lower[i][i] = pivot.sqrt();

@@ -522,4 +522,33 @@ mod tests {
             })
         ));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 32, ..Default::default() })]
+
+        /// Whatever was measured: finite numbers, σ within its floor, no worse than a constant at the mean, in any order.
+        #[test]
+        fn any_measurements_give_a_usable_curve(
+            settings in proptest::collection::vec((1_u32..20, 0.0_f64..100.0, -9.0_f64..4.0), MIN_POINTS..20),
+        ) {
+            let mut points: Vec<_> = settings
+                .into_iter()
+                .map(|(instances, rate, exponent)| ContentionPoint {
+                    app: "a".into(),
+                    neighbour: "b".into(),
+                    instances,
+                    rate,
+                    seconds: exponent.exp(),
+                })
+                .collect();
+            let fit = fit_sigmoid(&points, &MapOptions::default()).unwrap();
+            assert!(fit.params.is_finite() && fit.sigma_s >= fit.sigma_floor_s);
+            let mean = points.iter().map(|point| point.seconds).sum::<f64>() / points.len() as f64;
+            let constant = SigmoidParams { alpha1: 2.0 * mean, ..SigmoidParams::default() };
+            let posterior = Posterior { points: &points, sigma_floor_s: fit.sigma_floor_s };
+            assert!(fit.log_posterior >= posterior.log_density(&constant) - 1e-9);
+            points.reverse();
+            assert_eq!(fit_sigmoid(&points, &MapOptions::default()).unwrap(), fit);
+        }
+    }
 }

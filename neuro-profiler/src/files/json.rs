@@ -4,7 +4,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::write_atomic;
+use neuro_data::files::write_atomic;
 use crate::{Error, Result};
 
 /// The top-level object of a JSON file.
@@ -34,7 +34,7 @@ pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<()> {
         source,
     })?;
     text.push(b'\n');
-    write_atomic(path, &text)
+    Ok(write_atomic(path, &text)?)
 }
 
 pub(super) fn refuse(path: &Path, key: impl Into<String>, problem: impl Into<String>) -> Error {

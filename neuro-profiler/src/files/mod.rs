@@ -6,13 +6,11 @@
 //!
 //! Keys are sorted, so that equal content gives equal files. Readers name the file and the key of whatever they refuse, and
 //! take a number that is not finite for an error; writers replace a file as a whole or leave it as it was
-//! ([`write_atomic`]).
+//! ([`neuro_data::files::write_atomic`]).
 
-mod atomic;
 mod baselines;
 mod json;
 mod sig_params;
 
-pub use atomic::write_atomic;
 pub use baselines::{read_baselines, write_baselines};
 pub use sig_params::{read_sig_params, write_sig_params};

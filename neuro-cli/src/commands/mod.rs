@@ -1,0 +1,46 @@
+//! One file a subcommand.
+
+mod apps;
+mod destroy;
+mod run;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use neuro_data::Catalogue;
+
+use crate::args::{AppCommand, Args, Command};
+
+/// Does what the command line asks for.
+pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Apps { catalogue, json } => apps::list(&read_catalogue(catalogue.as_deref())?, json),
+        Command::App { command: AppCommand::Serve(serve) } => apps::serve(serve),
+        Command::Run { experiment } => run::run(experiment),
+        Command::Destroy { run, target } => destroy::destroy(&run, target),
+    }
+}
+
+/// The exit code of an error: 2 where the input is to blame, else 1.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let data = error.chain().find_map(|cause| {
+        cause.downcast_ref::<neuro_data::Error>().or_else(|| match cause.downcast_ref::<neuro_k8s::Error>() {
+            Some(neuro_k8s::Error::Data(error)) => Some(error),
+            _ => None,
+        })
+    });
+    let app = error.chain().find_map(|cause| cause.downcast_ref::<neuro_apps::error::Error>());
+    match (data, app) {
+        (Some(neuro_data::Error::Invalid { .. } | neuro_data::Error::UnknownApp { .. }), _) => ExitCode::from(2),
+        (Some(neuro_data::Error::Malformed { .. }), _) => ExitCode::from(2),
+        (_, Some(error)) => ExitCode::from(error.exit_code()),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn read_catalogue(extension: Option<&Path>) -> anyhow::Result<Catalogue> {
+    let Some(path) = extension else { return Ok(Catalogue::built_in()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Catalogue::built_in().extended(&text).with_context(|| format!("in {}", path.display()))
+}

@@ -1,0 +1,105 @@
+//! A campaign's progress on standard error.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use neuro_data::RunStatus;
+use neuro_k8s::{Event, Observer};
+
+/// Seconds that deployment, warm-up and writing add to a run's load, until one was seen.
+const FIRST_GUESS_OVERHEAD_S: f64 = 1.0;
+
+/// A progress bar with the time left. Where standard error is no terminal only what went wrong is said, a line each.
+#[derive(Debug)]
+pub struct CampaignProgress {
+    bar: ProgressBar,
+    /// Load of the runs still to do, seconds.
+    load_left_s: f64,
+    run_started: Instant,
+    run_load_s: f64,
+    overhead_s: f64,
+    done: u32,
+}
+
+impl Default for CampaignProgress {
+    fn default() -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            load_left_s: 0.0,
+            run_started: Instant::now(),
+            run_load_s: 0.0,
+            overhead_s: 0.0,
+            done: 0,
+        }
+    }
+}
+
+impl CampaignProgress {
+    /// A line above the bar, or on its own where there is none.
+    fn say(&self, line: &str) {
+        if self.bar.is_hidden() {
+            #[expect(clippy::print_stderr, reason = "this is the command's voice")]
+            {
+                eprintln!("{line}");
+            }
+        } else {
+            self.bar.println(line);
+        }
+    }
+
+    fn show_time_left(&self) {
+        let runs_left = self.bar.length().unwrap_or(0).saturating_sub(self.bar.position()) as f64;
+        let overhead_s = if self.done == 0 { FIRST_GUESS_OVERHEAD_S } else { self.overhead_s };
+        let left_s = (self.load_left_s + runs_left * overhead_s).max(0.0);
+        let left = Duration::from_secs(left_s.round() as u64);
+        self.bar.set_prefix(format!("{} left", indicatif::HumanDuration(left)));
+    }
+}
+
+impl Observer for CampaignProgress {
+    fn on_event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::CampaignStarted { total, finished, load_s } => {
+                self.bar = ProgressBar::new(*total as u64);
+                if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} runs, {prefix}  {wide_msg}") {
+                    self.bar.set_style(style);
+                }
+                self.bar.set_position(*finished as u64);
+                self.load_left_s = *load_s;
+                if *finished > 0 {
+                    self.say(&format!("{finished} of {total} runs are there already"));
+                }
+                self.show_time_left();
+            }
+            Event::RunStarted { spec } => {
+                self.run_started = Instant::now();
+                self.run_load_s = spec.phases.end_s();
+                self.bar.set_message(format!("{} {}", spec.kind.name(), spec.name));
+                self.bar.tick();
+            }
+            Event::RunEnded { manifest } => {
+                let overhead_s = self.run_started.elapsed().as_secs_f64() - self.run_load_s;
+                self.done += 1;
+                self.overhead_s += (overhead_s - self.overhead_s) / f64::from(self.done.min(8));
+                self.load_left_s -= self.run_load_s;
+                self.bar.inc(1);
+                self.show_time_left();
+                if manifest.status != RunStatus::Complete {
+                    let reason = manifest.reason.as_deref().unwrap_or("no reason was recorded");
+                    self.say(&format!("{} is {}: {reason}", manifest.run_id, manifest.status.name()));
+                }
+            }
+            Event::Swept { run_id, processes } => {
+                self.say(&format!("ended {processes} processes that an earlier attempt at {run_id} left"));
+            }
+            Event::GivenUp { spec } => self.say(&format!("gave up {}", spec.run_id())),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for CampaignProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
