@@ -8,13 +8,7 @@ const LEAST_VERSION: &str = "2.10";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    for variable in [
-        "PKG_CONFIG",
-        "PKG_CONFIG_PATH",
-        "PKG_CONFIG_LIBDIR",
-        "PKG_CONFIG_SYSROOT_DIR",
-        "PATH",
-    ] {
+    for variable in ["PKG_CONFIG", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "PKG_CONFIG_SYSROOT_DIR", "PATH"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let documentation_only = env::var_os("DOCS_RS").is_some();
@@ -42,9 +36,6 @@ fn missing() -> Option<String> {
             }
             _ => "pkg-config does not find `cbc`".to_owned(),
         }),
-        Err(error) => Some(format!(
-            "cannot run `{}` ({error})",
-            program.to_string_lossy()
-        )),
+        Err(error) => Some(format!("cannot run `{}` ({error})", program.to_string_lossy())),
     }
 }

@@ -7,8 +7,12 @@ use neuro_apps::server::ServeArgs;
 
 /// Measure, learn and decide how inference services share edge servers.
 #[derive(Debug, Parser)]
-#[command(name = "neuro", version, after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but some runs are \
-    invalid or failed, 130 interrupted.")]
+#[command(
+    name = "neuro",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but some runs are \
+    invalid or failed, 130 interrupted."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

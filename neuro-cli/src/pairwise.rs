@@ -73,9 +73,12 @@ impl PairwiseResults {
     /// The tables and the paths, for a terminal.
     pub fn to_text(&self) -> String {
         let apps: Vec<&String> = self.study.baselines.keys().collect();
-        let mut text = String::from("\nService time alone, and the noise floor (A/A difference of two runs of one configuration)\n");
+        let mut text = String::from(
+            "\nService time alone, and the noise floor (A/A difference of two runs of one configuration)\n",
+        );
         let alone = apps.iter().map(|app| self.baseline_cells(app)).collect::<Vec<_>>();
-        text += &table::render(&["app", "mean alone", "95 % interval", "samples", "A/A mean", "A/A p75", "A/A p95"], alone);
+        text +=
+            &table::render(&["app", "mean alone", "95 % interval", "samples", "A/A mean", "A/A p75", "A/A p95"], alone);
 
         text += "\nSlowdown of the mean service time beside the heaviest load of each neighbour, [95 % interval]\n";
         let mut header = vec!["observed app"];
@@ -149,7 +152,10 @@ fn slowdown_cell(study: &PairwiseStudy, pair: Option<&PairMeasurement>) -> Strin
 }
 
 /// Two-segment lines of each curve at each measured rate: application → neighbour → rate → segments.
-fn segments(study: &PairwiseStudy, curves: &CurveSet) -> BTreeMap<String, BTreeMap<String, BTreeMap<String, TwoSegments>>> {
+fn segments(
+    study: &PairwiseStudy,
+    curves: &CurveSet,
+) -> BTreeMap<String, BTreeMap<String, BTreeMap<String, TwoSegments>>> {
     let mut all: BTreeMap<String, BTreeMap<String, BTreeMap<String, TwoSegments>>> = BTreeMap::new();
     for pair in &study.pairs {
         let fit = curves.fits.get(&pair.app).and_then(|row| row.get(&pair.neighbour));

@@ -131,7 +131,8 @@ fn two_runs_of_a_seed_have_the_same_schedule_and_every_arrival_has_its_record() 
         assert_eq!(record.warmup, record.intended_s < 0.1);
     }
     // CPU time is counted everywhere; a hardware counter is there throughout or null throughout.
-    let counted = |event: &str| counters.iter().filter(|c| c.event == event).map(|c| c.count.is_some()).collect::<Vec<_>>();
+    let counted =
+        |event: &str| counters.iter().filter(|c| c.event == event).map(|c| c.count.is_some()).collect::<Vec<_>>();
     assert!(!counted("cpu-clock").is_empty() && counted("cpu-clock").iter().all(|known| *known));
     let misses = counted("cache-misses");
     assert!(misses.iter().all(|known| *known == misses[0]));
@@ -237,7 +238,8 @@ fn what_a_service_started_ends_with_it() {
          delay_s = [1, 2]\nload = \"low\"\n"
     );
     fs::write(&catalogue, entry).unwrap();
-    let mut command = neuro(&out, "run baseline --apps forking --observed-rate 20 --duration 0.3 --warmup 0.1 --seed 83");
+    let mut command =
+        neuro(&out, "run baseline --apps forking --observed-rate 20 --duration 0.3 --warmup 0.1 --seed 83");
     command.arg("--catalogue").arg(&catalogue);
     finish(command);
     assert!(replicas(&out).is_empty());

@@ -200,7 +200,15 @@ mod tests {
     fn bad_entries_are_refused_with_their_field() {
         let entry = |changed: &str| {
             let mut text = String::from("[[app]]\n");
-            for line in ["id = \"x\"", "port = 1", "batch = 1", "memory_gb = 1", "price = 1", "delay_s = [1, 2]", "load = \"low\""] {
+            for line in [
+                "id = \"x\"",
+                "port = 1",
+                "batch = 1",
+                "memory_gb = 1",
+                "price = 1",
+                "delay_s = [1, 2]",
+                "load = \"low\"",
+            ] {
                 let key = line.split(' ').next().unwrap_or_default();
                 text += if changed.starts_with(key) { changed } else { line };
                 text += "\n";
@@ -222,7 +230,8 @@ mod tests {
             let message = entry(changed).unwrap_err().to_string();
             assert!(message.contains(word), "{changed}: {message}");
         }
-        let twice = "[[app]]\nid = \"x\"\nport = 1\nbatch = 1\nmemory_gb = 1\nprice = 1\ndelay_s = [1, 2]\nload = \"low\"\n";
+        let twice =
+            "[[app]]\nid = \"x\"\nport = 1\nbatch = 1\nmemory_gb = 1\nprice = 1\ndelay_s = [1, 2]\nload = \"low\"\n";
         assert!(Catalogue::built_in().extended(&twice.repeat(2)).is_err());
     }
 

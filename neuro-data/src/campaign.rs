@@ -37,7 +37,11 @@ impl CampaignParams {
 }
 
 /// Each application alone with one replica, `repeats` times.
-pub fn baseline<'a>(params: &'a CampaignParams, apps: &'a [String], repeats: u32) -> impl Iterator<Item = RunSpec> + 'a {
+pub fn baseline<'a>(
+    params: &'a CampaignParams,
+    apps: &'a [String],
+    repeats: u32,
+) -> impl Iterator<Item = RunSpec> + 'a {
     (0..repeats).flat_map(move |repeat| {
         apps.iter().map(move |app| params.run(RunKind::Baseline, app.clone(), repeat, vec![params.observed(app)]))
     })

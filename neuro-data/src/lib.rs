@@ -26,7 +26,8 @@ pub use app::{Application, Catalogue, LoadClass};
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub use manifest::{
-    CleanupVerdict, DataVerdict, Host, Lateness, LoadGate, LoadReport, Manifest, RUN_SCHEMA, ReplicaInfo, RunStatus, Tool,
+    CleanupVerdict, DataVerdict, Host, Lateness, LoadGate, LoadReport, Manifest, RUN_SCHEMA, ReplicaInfo, RunStatus,
+    Tool,
 };
 #[cfg(feature = "parquet")]
 pub use noise::{NoiseFloor, noise_floor};

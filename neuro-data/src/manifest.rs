@@ -133,6 +133,10 @@ pub struct LoadReport {
     pub cpu_s: f64,
     /// See `cpu_s`.
     pub cpu_share: f64,
+    /// Share of the host's CPU time that its hypervisor gave to others during the load: what made everybody late without
+    /// anybody's fault. `None` where the system does not tell.
+    #[serde(default)]
+    pub steal_share: Option<f64>,
     /// Most requests in flight at once.
     pub in_flight_max: u64,
     /// Requests that could not be sent.

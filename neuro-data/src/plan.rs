@@ -80,7 +80,11 @@ mod tests {
             seconds: 0.1,
             termination: "complete".into(),
             assignments: vec![Assignment { request: "r1".into(), server: "edge-1".into(), instances: 2 }],
-            rejected: vec![Rejection { request: "r2".into(), code: RejectionCode::OwnSla, detail: "0.6 s > 0.5 s".into() }],
+            rejected: vec![Rejection {
+                request: "r2".into(),
+                code: RejectionCode::OwnSla,
+                detail: "0.6 s > 0.5 s".into(),
+            }],
             audit: None,
         };
         let text = serde_json::to_string(&plan).unwrap();

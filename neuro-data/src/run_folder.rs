@@ -101,7 +101,12 @@ impl PartialRun {
     ///
     /// # Errors
     /// The folder cannot be written; the run stays partial.
-    pub fn commit(self, manifest: Manifest, requests: &[RequestRecord], counters: &[CounterSample]) -> Result<RunFolder> {
+    pub fn commit(
+        self,
+        manifest: Manifest,
+        requests: &[RequestRecord],
+        counters: &[CounterSample],
+    ) -> Result<RunFolder> {
         let mut table = TableWriter::create(&self.partial.join(REQUESTS))?;
         table.write(requests)?;
         table.finish()?;

@@ -54,9 +54,8 @@ pub struct TenantSummary {
 ///
 /// `seed` drives the resampling only.
 pub fn summarise(tenant: &Tenant, phases: &Phases, requests: &[&RequestRecord], seed: u64) -> TenantSummary {
-    let count = |wanted: &[RequestStatus]| {
-        requests.iter().filter(|r| !r.warmup && wanted.contains(&r.status)).count() as u64
-    };
+    let count =
+        |wanted: &[RequestStatus]| requests.iter().filter(|r| !r.warmup && wanted.contains(&r.status)).count() as u64;
     let completed = count(&[RequestStatus::Ok]);
     let censored = count(&[RequestStatus::Censored]);
     let failed = count(&[RequestStatus::Failed, RequestStatus::Dropped]);

@@ -159,7 +159,11 @@ impl RunSpec {
         seconds("phases.drain_s", self.phases.drain_s, 0.0)?;
         let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
         if self.name.is_empty() || self.name.len() > 150 || !self.name.chars().all(usable) {
-            return Err(Error::invalid("name", &self.name, "1 to 150 letters, digits and - _ . + (it becomes a folder)"));
+            return Err(Error::invalid(
+                "name",
+                &self.name,
+                "1 to 150 letters, digits and - _ . + (it becomes a folder)",
+            ));
         }
         if self.threads == 0 {
             return Err(Error::invalid("threads", 0, "at least 1"));

@@ -135,7 +135,10 @@ fn the_dataset_has_the_tables_and_says_null_for_what_nobody_measured() {
 
     let runs = dataset.read::<RunRow>().unwrap();
     assert_eq!(runs.len(), 3);
-    assert_eq!(runs.iter().filter(|r| r.status == RunStatus::Failed && r.reason.as_deref() == Some("because")).count(), 1);
+    assert_eq!(
+        runs.iter().filter(|r| r.status == RunStatus::Failed && r.reason.as_deref() == Some("because")).count(),
+        1
+    );
     assert_eq!(runs[0].started_at.0, 1_750_000_000.25);
     let back: Manifest = serde_json::from_str(&runs[0].manifest).unwrap();
     assert_eq!(back.run_id, runs[0].run_id);
@@ -196,11 +199,10 @@ fn the_columns_are_the_documented_ones() {
              queue_len status warmup"
         )
     );
-    assert_eq!(
-        names::<CounterSample>(),
-        words("run_id tenant_id replica time_s event count enabled_ns running_ns")
-    );
-    for column in words("run_id tenant_id app instances rate completed censored unstable mean_s mean_s_lo p75_s_hi p95_s_lo") {
+    assert_eq!(names::<CounterSample>(), words("run_id tenant_id replica time_s event count enabled_ns running_ns"));
+    for column in
+        words("run_id tenant_id app instances rate completed censored unstable mean_s mean_s_lo p75_s_hi p95_s_lo")
+    {
         assert!(names::<TenantRow>().contains(&column), "{column}");
     }
     let schema = RequestRecord::schema();

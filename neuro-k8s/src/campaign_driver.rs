@@ -102,7 +102,8 @@ fn is_finished(out: &Path, spec: &RunSpec) -> bool {
 }
 
 fn require_space(out: &Path, needed_gb: f64) -> Result<()> {
-    let space = rustix::fs::statvfs(out).map_err(|e| Error::io("measure the free space of", out.display())(e.into()))?;
+    let space =
+        rustix::fs::statvfs(out).map_err(|e| Error::io("measure the free space of", out.display())(e.into()))?;
     let free_gb = space.f_bavail as f64 * space.f_frsize as f64 / 1e9;
     if free_gb < needed_gb {
         return Err(Error::DiskFull { path: out.to_owned(), free_gb, needed_gb });

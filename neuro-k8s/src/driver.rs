@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use neuro_data::run_folder::{PartialRun, RunFolder};
 use neuro_data::{
-    CleanupVerdict, CounterSample, DataVerdict, LoadGate, LoadReport, Manifest, RUN_SCHEMA, RequestRecord, RequestStatus,
-    RunSpec, RunStatus, Tool,
+    CleanupVerdict, CounterSample, DataVerdict, LoadGate, LoadReport, Manifest, RUN_SCHEMA, RequestRecord,
+    RequestStatus, RunSpec, RunStatus, Tool,
 };
 
 use crate::clock::monotonic_s;
@@ -152,7 +152,8 @@ async fn measure<T: Target>(
 
 /// What a run's measurements are worth, and why.
 fn verdict(outcome: &LoadOutcome, casualties: &[String], gate: &LoadGate) -> (RunStatus, Option<String>) {
-    let lost = outcome.sent.iter().filter(|s| matches!(s.status, RequestStatus::Failed | RequestStatus::Dropped)).count();
+    let lost =
+        outcome.sent.iter().filter(|s| matches!(s.status, RequestStatus::Failed | RequestStatus::Dropped)).count();
     if !casualties.is_empty() {
         (RunStatus::Failed, Some(casualties.join("; ")))
     } else if lost as f64 > MAX_FAILED_SHARE * outcome.sent.len() as f64 {
@@ -219,7 +220,10 @@ fn records(spec: &RunSpec, run_id: &str, schedule: &[Arrival], sent: &[Sent]) ->
             client_end_s: sent.client_end_s,
             service_s: sent.reply.service_s,
             queueing_s: sent.reply.queueing_s,
-            response_s: sent.client_end_s.filter(|_| sent.status == RequestStatus::Ok).map(|end| end - arrival.intended_s),
+            response_s: sent
+                .client_end_s
+                .filter(|_| sent.status == RequestStatus::Ok)
+                .map(|end| end - arrival.intended_s),
             queue_len: sent.reply.queue_len,
             status: sent.status,
             warmup: arrival.intended_s < spec.phases.warmup_s,
@@ -228,8 +232,15 @@ fn records(spec: &RunSpec, run_id: &str, schedule: &[Arrival], sent: &[Sent]) ->
     schedule.iter().zip(sent).map(record).collect()
 }
 
-fn manifest<T: Target>(target: &mut T, spec: &RunSpec, run_id: &str, params: &DriverParams, run: &Measured) -> Manifest {
-    let seed = |tenant_id: &str, replica| (format!("{tenant_id}/{replica}"), arrival_seed(spec, run_id, tenant_id, replica));
+fn manifest<T: Target>(
+    target: &mut T,
+    spec: &RunSpec,
+    run_id: &str,
+    params: &DriverParams,
+    run: &Measured,
+) -> Manifest {
+    let seed =
+        |tenant_id: &str, replica| (format!("{tenant_id}/{replica}"), arrival_seed(spec, run_id, tenant_id, replica));
     let seeds = spec.tenants.iter().flat_map(|t| (0..t.instances).map(move |replica| seed(&t.id, replica))).collect();
     Manifest {
         schema: RUN_SCHEMA,

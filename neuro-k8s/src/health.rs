@@ -73,9 +73,14 @@ pub(crate) async fn warm_up(endpoints: &[Endpoint], inferences: u32, deadline: D
                     Some((status, _)) if status.is_success() => {}
                     Some((status, body)) => {
                         let said = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-                        return Err(Error::Load(format!("{} answers {status} while warming up: {said}", endpoint.authority)));
+                        return Err(Error::Load(format!(
+                            "{} answers {status} while warming up: {said}",
+                            endpoint.authority
+                        )));
                     }
-                    None => return Err(Error::Load(format!("{} does not answer while warming up", endpoint.authority))),
+                    None => {
+                        return Err(Error::Load(format!("{} does not answer while warming up", endpoint.authority)));
+                    }
                 }
             }
             Ok(())

@@ -41,6 +41,15 @@ pub fn describe() -> Host {
     }
 }
 
+/// CPU time of the host since its start: stolen by the hypervisor, and all, in clock ticks.
+pub(crate) fn stolen_ticks() -> Option<(u64, u64)> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    // user nice system idle iowait irq softirq steal, of proc(5); guest time is within user time.
+    let ticks: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).take(8).collect();
+    Some((*ticks.get(7)?, ticks.iter().sum()))
+}
+
 /// Control-group memberships by hierarchy, and the CPU and memory limits found in them (versions 1 and 2).
 fn cgroup() -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();

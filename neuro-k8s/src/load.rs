@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use crate::clock::{clock_id, monotonic_s, thread_cpu_s};
+use crate::host::stolen_ticks;
 use crate::pacer::Pacer;
 use crate::schedule::Arrival;
 use crate::{Endpoint, Error, Interrupt, Result, scheduling};
@@ -141,7 +142,7 @@ fn generate(
         .map_err(Error::io("set up", "the load generator's event loop"))?;
     let local = LocalSet::new();
     let generator = Rc::new(Generator::new(arrivals.len(), start_s));
-    let cpu_before = thread_cpu_s();
+    let (cpu_before, ticks_before) = (thread_cpu_s(), stolen_ticks());
     let finished = local.block_on(&runtime, async {
         let sending = send_all(&generator, &arrivals, requests, &phases);
         tokio::select! {
@@ -158,6 +159,9 @@ fn generate(
     let mut report = report(&arrivals, &sent, &phases);
     report.cpu_s = cpu_s;
     report.cpu_share = cpu_s / phases.end_s();
+    report.steal_share = ticks_before.zip(stolen_ticks()).map(|((stolen_before, all_before), (stolen, all))| {
+        (stolen - stolen_before) as f64 / (all - all_before).max(1) as f64
+    });
     report.in_flight_max = generator.in_flight.borrow().1;
     report.scheduling = scheduling;
     Ok(Some(LoadOutcome { sent, report }))
@@ -178,7 +182,8 @@ impl Generator {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(None).build(connector);
-        let unsent = Sent { sent_s: None, client_end_s: None, reply: ServiceReply::default(), status: RequestStatus::Dropped };
+        let unsent =
+            Sent { sent_s: None, client_end_s: None, reply: ServiceReply::default(), status: RequestStatus::Dropped };
         Self {
             client,
             clock: clock_id(),

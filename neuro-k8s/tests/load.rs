@@ -70,7 +70,10 @@ async fn every_arrival_is_sent_when_due_and_answered_with_the_service_s_times() 
         assert_eq!(sent.status, RequestStatus::Ok);
         let (sent_s, end_s) = (sent.sent_s.unwrap(), sent.client_end_s.unwrap());
         assert!(sent_s >= *due && end_s >= sent_s);
-        assert_eq!((sent.reply.service_s, sent.reply.queueing_s, sent.reply.queue_len), (Some(0.001), Some(0.002), Some(3)));
+        assert_eq!(
+            (sent.reply.service_s, sent.reply.queueing_s, sent.reply.queue_len),
+            (Some(0.001), Some(0.002), Some(3))
+        );
         if clock_id().is_some() {
             // On one clock the inference starts between sending and the complete answer.
             let start_s = sent.reply.start_s.unwrap();

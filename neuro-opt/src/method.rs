@@ -63,9 +63,7 @@ impl Method {
     /// Heuristics prove none, and neither does `perx`, which solves a sequence of programs with other request rates each.
     pub fn proves_bound(self) -> bool {
         match self {
-            Self::Exact | Self::Decomposed | Self::Milp | Self::Scaloran | Self::ScaloranCons => {
-                true
-            }
+            Self::Exact | Self::Decomposed | Self::Milp | Self::Scaloran | Self::ScaloranCons => true,
             Self::Lns | Self::Greedy | Self::Neuro | Self::Perx => false,
         }
     }
@@ -85,10 +83,7 @@ impl FromStr for Method {
         Self::ALL
             .into_iter()
             .find(|method| method.id() == name)
-            .ok_or_else(|| Error::UnknownMethod {
-                name: name.to_owned(),
-                known: Self::ALL.map(Self::id).join(", "),
-            })
+            .ok_or_else(|| Error::UnknownMethod { name: name.to_owned(), known: Self::ALL.map(Self::id).join(", ") })
     }
 }
 
@@ -98,29 +93,13 @@ mod tests {
 
     #[test]
     fn names_are_the_same_everywhere() {
-        let names = [
-            "exact",
-            "decomposed",
-            "lns",
-            "greedy",
-            "milp",
-            "neuro",
-            "perx",
-            "scaloran",
-            "scaloran-cons",
-        ];
+        let names = ["exact", "decomposed", "lns", "greedy", "milp", "neuro", "perx", "scaloran", "scaloran-cons"];
         assert_eq!(Method::ALL.map(Method::id), names);
         for method in Method::ALL {
             let name = method.to_string();
             assert_eq!(name.parse::<Method>().unwrap(), method);
-            assert_eq!(
-                serde_json::to_string(&method).unwrap(),
-                format!("\"{name}\"")
-            );
-            assert_eq!(
-                serde_json::from_str::<Method>(&format!("\"{name}\"")).unwrap(),
-                method
-            );
+            assert_eq!(serde_json::to_string(&method).unwrap(), format!("\"{name}\""));
+            assert_eq!(serde_json::from_str::<Method>(&format!("\"{name}\"")).unwrap(), method);
         }
     }
 
@@ -128,23 +107,13 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_known_ones() {
         for name in ["", "Exact", "gurobi", "scaloran_cons"] {
             let message = name.parse::<Method>().unwrap_err().to_string();
-            assert!(
-                message.contains(&format!("{name:?}")) && message.contains("scaloran-cons"),
-                "{message}"
-            );
+            assert!(message.contains(&format!("{name:?}")) && message.contains("scaloran-cons"), "{message}");
         }
     }
 
     #[test]
     fn heuristics_prove_nothing() {
-        let proving: Vec<_> = Method::ALL
-            .into_iter()
-            .filter(|method| method.proves_bound())
-            .map(Method::id)
-            .collect();
-        assert_eq!(
-            proving,
-            ["exact", "decomposed", "milp", "scaloran", "scaloran-cons"]
-        );
+        let proving: Vec<_> = Method::ALL.into_iter().filter(|method| method.proves_bound()).map(Method::id).collect();
+        assert_eq!(proving, ["exact", "decomposed", "milp", "scaloran", "scaloran-cons"]);
     }
 }

@@ -67,11 +67,7 @@ pub struct Outcome {
 impl Outcome {
     /// Whether a solution is held.
     pub fn primal(&self) -> PrimalStatus {
-        if self.objective.is_some() {
-            PrimalStatus::Feasible
-        } else {
-            PrimalStatus::None
-        }
+        if self.objective.is_some() { PrimalStatus::Feasible } else { PrimalStatus::None }
     }
 
     /// The relative gap |bound − objective| / |objective|.
@@ -81,11 +77,7 @@ impl Outcome {
     pub fn gap(&self) -> Option<f64> {
         let (objective, bound) = (self.objective?, self.bound?);
         let distance = (bound - objective).abs();
-        let gap = if distance == 0.0 {
-            0.0
-        } else {
-            distance / objective.abs()
-        };
+        let gap = if distance == 0.0 { 0.0 } else { distance / objective.abs() };
         gap.is_finite().then_some(gap)
     }
 
@@ -99,11 +91,7 @@ impl Outcome {
     /// - [`Error::BoundContradicted`] if the objective is better than the bound by more than the tolerance;
     /// - [`Error::Contradiction`] if an infeasible problem has a solution, an optimal one none, or a figure is NaN.
     pub fn check(&self, sense: Sense, tolerance: f64) -> Result<()> {
-        if [self.objective, self.bound]
-            .into_iter()
-            .flatten()
-            .any(f64::is_nan)
-        {
+        if [self.objective, self.bound].into_iter().flatten().any(f64::is_nan) {
             return Err(Error::Contradiction("objective or bound is not a number"));
         }
         match (self.termination, self.primal()) {
@@ -159,13 +147,7 @@ mod tests {
     use super::*;
 
     fn outcome(objective: Option<f64>, bound: Option<f64>) -> Outcome {
-        Outcome {
-            termination: Termination::TimeLimit,
-            objective,
-            bound,
-            nodes: 3,
-            seconds: 0.5,
-        }
+        Outcome { termination: Termination::TimeLimit, objective, bound, nodes: 3, seconds: 0.5 }
     }
 
     #[test]
@@ -181,44 +163,22 @@ mod tests {
             (None, Some(5.0), None),
         ];
         for (objective, bound, gap) in cases {
-            assert_eq!(
-                outcome(objective, bound).gap(),
-                gap,
-                "{objective:?}, {bound:?}"
-            );
+            assert_eq!(outcome(objective, bound).gap(), gap, "{objective:?}, {bound:?}");
         }
     }
 
     #[test]
     fn contradictions_are_refused() {
         let check = |outcome: Outcome, sense| outcome.check(sense, 1e-9);
-        assert_eq!(
-            check(outcome(Some(1.0), Some(2.0)), Sense::Maximise),
-            Ok(())
-        );
-        let too_good = Error::BoundContradicted {
-            objective: 1.0,
-            bound: 2.0,
-        };
-        assert_eq!(
-            check(outcome(Some(1.0), Some(2.0)), Sense::Minimise),
-            Err(too_good)
-        );
-        assert_eq!(
-            check(outcome(Some(1.0 + 1e-10), Some(1.0)), Sense::Maximise),
-            Ok(())
-        );
+        assert_eq!(check(outcome(Some(1.0), Some(2.0)), Sense::Maximise), Ok(()));
+        let too_good = Error::BoundContradicted { objective: 1.0, bound: 2.0 };
+        assert_eq!(check(outcome(Some(1.0), Some(2.0)), Sense::Minimise), Err(too_good));
+        assert_eq!(check(outcome(Some(1.0 + 1e-10), Some(1.0)), Sense::Maximise), Ok(()));
         assert!(check(outcome(Some(1.0 + 1e-8), Some(1.0)), Sense::Maximise).is_err());
         assert!(check(outcome(Some(f64::NAN), None), Sense::Maximise).is_err());
-        let infeasible = Outcome {
-            termination: Termination::Infeasible,
-            ..outcome(Some(1.0), None)
-        };
+        let infeasible = Outcome { termination: Termination::Infeasible, ..outcome(Some(1.0), None) };
         assert!(check(infeasible, Sense::Maximise).is_err());
-        let optimal = Outcome {
-            termination: Termination::Optimal,
-            ..outcome(None, None)
-        };
+        let optimal = Outcome { termination: Termination::Optimal, ..outcome(None, None) };
         assert!(check(optimal, Sense::Maximise).is_err());
     }
 
@@ -231,10 +191,6 @@ mod tests {
         assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), held);
         let nothing = serde_json::to_value(outcome(None, None)).unwrap();
         assert_eq!(nothing["primal"], "none");
-        assert!(
-            nothing["objective"].is_null()
-                && nothing["bound"].is_null()
-                && nothing["gap"].is_null()
-        );
+        assert!(nothing["objective"].is_null() && nothing["bound"].is_null() && nothing["gap"].is_null());
     }
 }

@@ -95,20 +95,10 @@ mod tests {
     #[test]
     fn impossible_bounds_are_refused() {
         let infinity = f64::INFINITY;
-        for (lower, upper) in [
-            (f64::NAN, 1.0),
-            (0.0, f64::NAN),
-            (1.0, 0.0),
-            (infinity, infinity),
-            (-infinity, -infinity),
-        ] {
-            assert!(
-                matches!(
-                    ReluPhase::of(lower, upper),
-                    Err(Error::InvalidBounds { .. })
-                ),
-                "[{lower}, {upper}]"
-            );
+        for (lower, upper) in
+            [(f64::NAN, 1.0), (0.0, f64::NAN), (1.0, 0.0), (infinity, infinity), (-infinity, -infinity)]
+        {
+            assert!(matches!(ReluPhase::of(lower, upper), Err(Error::InvalidBounds { .. })), "[{lower}, {upper}]");
         }
     }
 
@@ -132,14 +122,7 @@ mod tests {
     #[test]
     fn counts_and_binaries() {
         let counts = PhaseCounts::of([(-1.0, 1.0), (-2.0, -1.0), (1.0, 2.0), (-0.1, 0.1)]).unwrap();
-        assert_eq!(
-            counts,
-            PhaseCounts {
-                inactive: 1,
-                active: 1,
-                split: 2
-            }
-        );
+        assert_eq!(counts, PhaseCounts { inactive: 1, active: 1, split: 2 });
         assert_eq!(counts.binaries(), 2);
         assert!(PhaseCounts::of([(-1.0, 1.0), (1.0, -1.0)]).is_err());
     }

@@ -55,9 +55,7 @@ pub enum Error {
     NoPoints,
 
     /// Every start of a fit ended without finite numbers.
-    #[error(
-        "{app} beside {neighbour}: none of {starts} starts reached finite parameters ({reason})"
-    )]
+    #[error("{app} beside {neighbour}: none of {starts} starts reached finite parameters ({reason})")]
     NoFit {
         /// The application measured.
         app: String,
@@ -81,9 +79,7 @@ pub enum Error {
     },
 
     /// The points of a curve are not finite or not in ascending order of x.
-    #[error(
-        "point {index} of the curve, ({x}, {y}), must be finite and lie to the right of the one before it"
-    )]
+    #[error("point {index} of the curve, ({x}, {y}), must be finite and lie to the right of the one before it")]
     InvalidCurve {
         /// Position of the point, from 0.
         index: usize,

@@ -62,7 +62,7 @@ pub mod files;
 pub mod pairwise;
 
 pub use curves::{
-    ContentionPoint, CurveSet, Elbow, ElbowShape, FittedLine, MapOptions, SigmoidFit,
-    SigmoidParams, Split, TwoSegments, find_elbow, fit_all, fit_sigmoid,
+    ContentionPoint, CurveSet, Elbow, ElbowShape, FittedLine, MapOptions, SigmoidFit, SigmoidParams, Split,
+    TwoSegments, find_elbow, fit_all, fit_sigmoid,
 };
 pub use error::{Error, Result};

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn the_slowdown_s_interval_covers_both_uncertainties() {
-        let time = |mean_s, lo, hi| MeanTime { mean_s, interval_s: Some((lo, hi)), samples: 9, unstable: false, censored: 0 };
+        let time =
+            |mean_s, lo, hi| MeanTime { mean_s, interval_s: Some((lo, hi)), samples: 9, unstable: false, censored: 0 };
         let exact = time(2.0, 2.0, 2.0);
         let one = Slowdown::of(time(4.0, 3.0, 6.0), exact);
         assert_eq!(one.ratio, 2.0);

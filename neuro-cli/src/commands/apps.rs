@@ -28,7 +28,14 @@ pub(crate) fn list(catalogue: &Catalogue, json: bool) -> anyhow::Result<ExitCode
             None if served(&app.id) => "built in".to_owned(),
             None => "not in this build".to_owned(),
         };
-        vec![app.id.clone(), app.description.clone(), app.batch.to_string(), format!("{} GB", app.memory_gb), load.into(), how]
+        vec![
+            app.id.clone(),
+            app.description.clone(),
+            app.batch.to_string(),
+            format!("{} GB", app.memory_gb),
+            load.into(),
+            how,
+        ]
     });
     output::print(&table::render(&["id", "what it runs", "batch", "memory", "load", "service"], rows));
     Ok(ExitCode::SUCCESS)

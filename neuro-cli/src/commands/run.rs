@@ -13,7 +13,9 @@ use crate::args::{Experiment, RunArgs};
 
 pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
     let common = match &experiment {
-        Experiment::Baseline { common } | Experiment::Pairwise { common, .. } | Experiment::Random { common, .. } => common,
+        Experiment::Baseline { common } | Experiment::Pairwise { common, .. } | Experiment::Random { common, .. } => {
+            common
+        }
     };
     let catalogue = read_catalogue(common.catalogue.as_deref())?;
     let apps = applications(&common.apps, &catalogue)?;

@@ -42,22 +42,12 @@ pub(super) struct TextLook {
 
 impl TextLook {
     pub(super) fn new(size: f64) -> Self {
-        Self {
-            size,
-            colour: INK,
-            align: Align::Left,
-            bold: false,
-            upright: false,
-        }
+        Self { size, colour: INK, align: Align::Left, bold: false, upright: false }
     }
 }
 
 /// Draws a sheet of the given size in pixels and returns it as SVG text.
-pub(super) fn draw(
-    width: f64,
-    height: f64,
-    paint: impl FnOnce(&Canvas<'_>) -> Result<()>,
-) -> Result<String> {
+pub(super) fn draw(width: f64, height: f64, paint: impl FnOnce(&Canvas<'_>) -> Result<()>) -> Result<String> {
     let mut svg = String::new();
     let (wide, high) = (to_unit(width) as u32, to_unit(height) as u32);
     {
@@ -73,30 +63,13 @@ pub(super) fn draw(
 }
 
 impl Canvas<'_> {
-    pub(super) fn rectangle(
-        &self,
-        x: f64,
-        y: f64,
-        width: f64,
-        height: f64,
-        fill: RGBColor,
-    ) -> Result<()> {
-        self.area
-            .draw(&Rectangle::new(
-                [at(x, y), at(x + width, y + height)],
-                fill.filled(),
-            ))
-            .map_err(failed)
+    pub(super) fn rectangle(&self, x: f64, y: f64, width: f64, height: f64, fill: RGBColor) -> Result<()> {
+        self.area.draw(&Rectangle::new([at(x, y), at(x + width, y + height)], fill.filled())).map_err(failed)
     }
 
     pub(super) fn line(&self, points: &[(f64, f64)], width: f64, colour: RGBColor) -> Result<()> {
         let points: Vec<_> = points.iter().map(|(x, y)| at(*x, *y)).collect();
-        self.area
-            .draw(&PathElement::new(
-                points,
-                colour.stroke_width(to_unit(width) as u32),
-            ))
-            .map_err(failed)
+        self.area.draw(&PathElement::new(points, colour.stroke_width(to_unit(width) as u32))).map_err(failed)
     }
 
     /// A horizontal line of dashes.
@@ -112,15 +85,11 @@ impl Canvas<'_> {
 
     pub(super) fn polygon(&self, points: &[(f64, f64)], fill: RGBColor) -> Result<()> {
         let points: Vec<_> = points.iter().map(|(x, y)| at(*x, *y)).collect();
-        self.area
-            .draw(&Polygon::new(points, fill.filled()))
-            .map_err(failed)
+        self.area.draw(&Polygon::new(points, fill.filled())).map_err(failed)
     }
 
     pub(super) fn circle(&self, x: f64, y: f64, radius: f64, fill: RGBColor) -> Result<()> {
-        self.area
-            .draw(&Circle::new(at(x, y), to_unit(radius), fill.filled()))
-            .map_err(failed)
+        self.area.draw(&Circle::new(at(x, y), to_unit(radius), fill.filled())).map_err(failed)
     }
 
     pub(super) fn text(&self, x: f64, y: f64, text: &str, look: TextLook) -> Result<()> {
@@ -131,23 +100,13 @@ impl Canvas<'_> {
         };
         // The backend divides the size by 1.24.
         let size = look.size * 1.24 * SCALE;
-        let style = if look.bold {
-            FontStyle::Bold
-        } else {
-            FontStyle::Normal
-        };
-        let transform = if look.upright {
-            FontTransform::Rotate270
-        } else {
-            FontTransform::None
-        };
+        let style = if look.bold { FontStyle::Bold } else { FontStyle::Normal };
+        let transform = if look.upright { FontTransform::Rotate270 } else { FontTransform::None };
         let style = FontDesc::new(FontFamily::SansSerif, size, style)
             .transform(transform)
             .color(&look.colour)
             .pos(Pos::new(horizontal, VPos::Center));
-        self.area
-            .draw(&Text::new(printable(text), at(x, y), style))
-            .map_err(failed)
+        self.area.draw(&Text::new(printable(text), at(x, y), style)).map_err(failed)
     }
 }
 
@@ -169,9 +128,7 @@ pub(super) fn fitted(text: &str, size: f64, width: f64) -> String {
 /// The text without the control characters that XML forbids.
 fn printable(text: &str) -> String {
     let allowed = |c: char| !c.is_control() && c != '\u{fffe}' && c != '\u{ffff}';
-    text.chars()
-        .map(|c| if allowed(c) { c } else { ' ' })
-        .collect()
+    text.chars().map(|c| if allowed(c) { c } else { ' ' }).collect()
 }
 
 fn at(x: f64, y: f64) -> (i32, i32) {

@@ -77,25 +77,14 @@ const PALETTE: [RGBColor; 7] = [
 /// # Errors
 ///
 /// If `columns` is 0.
-pub fn curves(
-    title: &str,
-    subtitle: &str,
-    columns: usize,
-    panels: &[CurvePanel],
-) -> Result<String> {
+pub fn curves(title: &str, subtitle: &str, columns: usize, panels: &[CurvePanel]) -> Result<String> {
     ensure!(columns > 0, "a picture needs at least one column of panels");
-    let (panel_width, panel_height) = if columns <= 4 {
-        (300.0, 210.0)
-    } else {
-        (220.0, 165.0)
-    };
+    let (panel_width, panel_height) = if columns <= 4 { (300.0, 210.0) } else { (220.0, 165.0) };
     let legend = Legend::of(panels);
     let rows = panels.len().div_ceil(columns);
     let width = MARGIN * 2.0 + Y_TITLE + panel_width * columns.min(panels.len()).max(1) as f64;
-    let width = width
-        .max(MARGIN * 2.0 + text_width(title, 18.0))
-        .max(MARGIN * 2.0 + text_width(subtitle, 12.0))
-        .max(480.0);
+    let width =
+        width.max(MARGIN * 2.0 + text_width(title, 18.0)).max(MARGIN * 2.0 + text_width(subtitle, 12.0)).max(480.0);
     let legend_places = legend.places(width - 2.0 * MARGIN);
     let legend_rows = legend_places.last().map_or(0, |(_, row)| row + 1);
     let legend_top = MARGIN + 56.0;
@@ -104,31 +93,10 @@ pub fn curves(
     let x_range = x_range(panels);
 
     draw(width, height, |canvas| {
-        canvas.text(
-            MARGIN,
-            MARGIN + 8.0,
-            title,
-            TextLook {
-                bold: true,
-                ..TextLook::new(18.0)
-            },
-        )?;
-        canvas.text(
-            MARGIN,
-            MARGIN + 32.0,
-            subtitle,
-            TextLook {
-                colour: GREY,
-                ..TextLook::new(12.0)
-            },
-        )?;
+        canvas.text(MARGIN, MARGIN + 8.0, title, TextLook { bold: true, ..TextLook::new(18.0) })?;
+        canvas.text(MARGIN, MARGIN + 32.0, subtitle, TextLook { colour: GREY, ..TextLook::new(12.0) })?;
         for (entry, (x, row)) in legend.entries.iter().zip(&legend_places) {
-            legend.draw(
-                canvas,
-                entry,
-                MARGIN + x,
-                legend_top + LEGEND_ROW * *row as f64 + 6.0,
-            )?;
+            legend.draw(canvas, entry, MARGIN + x, legend_top + LEGEND_ROW * *row as f64 + 6.0)?;
         }
         for (row, panels_of_row) in panels.chunks(columns).enumerate() {
             let y_range = y_range(panels_of_row);
@@ -142,10 +110,7 @@ pub fn curves(
                     bottom: y + panel_height - BELOW,
                 };
                 let below = (row + 1) * columns + column;
-                let labels = Labels {
-                    x: below >= panels.len(),
-                    y: column == 0,
-                };
+                let labels = Labels { x: below >= panels.len(), y: column == 0 };
                 draw_panel(canvas, panel, &frame, x_range, y_range, labels, &legend)?;
             }
         }
@@ -176,97 +141,39 @@ fn draw_panel(
     labels: Labels,
     legend: &Legend,
 ) -> Result<()> {
-    let middle = (
-        0.5 * (frame.left + frame.right),
-        0.5 * (frame.top + frame.bottom),
-    );
+    let middle = (0.5 * (frame.left + frame.right), 0.5 * (frame.top + frame.bottom));
     // Small panels have small titles, centred over the axes unless they are wider than these.
     let inside = frame.right - frame.left;
     let size = if inside > 200.0 { 12.0 } else { 10.5 };
     let title = fitted(&panel.title, size, inside + LEFT - 10.0);
     let wide = text_width(&title, size) > inside;
-    let (anchor, align) = if wide {
-        (frame.right, Align::Right)
-    } else {
-        (middle.0, Align::Middle)
-    };
-    canvas.text(
-        anchor,
-        frame.top - 11.0,
-        &title,
-        TextLook {
-            bold: true,
-            align,
-            ..TextLook::new(size)
-        },
-    )?;
+    let (anchor, align) = if wide { (frame.right, Align::Right) } else { (middle.0, Align::Middle) };
+    canvas.text(anchor, frame.top - 11.0, &title, TextLook { bold: true, align, ..TextLook::new(size) })?;
 
     let x_scale = Scale::new(x_range, frame.left, frame.right);
     let y_scale = Scale::new(y_range, frame.bottom, frame.top);
-    let tick = TextLook {
-        colour: GREY,
-        ..TextLook::new(10.5)
-    };
+    let tick = TextLook { colour: GREY, ..TextLook::new(10.5) };
     for (value, label) in y_scale.ticks(5) {
         let y = y_scale.pixel(value);
         canvas.line(&[(frame.left, y), (frame.right, y)], 0.7, LIGHT_GREY)?;
-        canvas.text(
-            frame.left - 6.0,
-            y,
-            &label,
-            TextLook {
-                align: Align::Right,
-                ..tick
-            },
-        )?;
+        canvas.text(frame.left - 6.0, y, &label, TextLook { align: Align::Right, ..tick })?;
     }
     for (value, label) in x_scale.ticks(5) {
         let x = x_scale.pixel(value);
         canvas.line(&[(x, frame.bottom), (x, frame.bottom + 4.0)], 0.8, GREY)?;
-        canvas.text(
-            x,
-            frame.bottom + 12.0,
-            &label,
-            TextLook {
-                align: Align::Middle,
-                ..tick
-            },
-        )?;
+        canvas.text(x, frame.bottom + 12.0, &label, TextLook { align: Align::Middle, ..tick })?;
     }
-    canvas.line(
-        &[
-            (frame.left, frame.top),
-            (frame.left, frame.bottom),
-            (frame.right, frame.bottom),
-        ],
-        0.9,
-        GREY,
-    )?;
-    let axis = TextLook {
-        colour: GREY,
-        align: Align::Middle,
-        ..TextLook::new(11.0)
-    };
+    canvas.line(&[(frame.left, frame.top), (frame.left, frame.bottom), (frame.right, frame.bottom)], 0.9, GREY)?;
+    let axis = TextLook { colour: GREY, align: Align::Middle, ..TextLook::new(11.0) };
     if labels.x {
         canvas.text(middle.0, frame.bottom + 30.0, &panel.x_label, axis)?;
     }
     if labels.y {
-        let upright = TextLook {
-            upright: true,
-            ..axis
-        };
+        let upright = TextLook { upright: true, ..axis };
         canvas.text(frame.left - LEFT + 2.0, middle.1, &panel.y_label, upright)?;
     }
     if points_of(panel).next().is_none() {
-        return canvas.text(
-            middle.0,
-            middle.1,
-            "no measurement",
-            TextLook {
-                align: Align::Middle,
-                ..tick
-            },
-        );
+        return canvas.text(middle.0, middle.1, "no measurement", TextLook { align: Align::Middle, ..tick });
     }
 
     if let Some(baseline) = panel.baseline.filter(|y| y.is_finite()) {
@@ -302,11 +209,7 @@ fn is_drawable(point: &MeasuredPoint) -> bool {
 }
 
 fn points_of(panel: &CurvePanel) -> impl Iterator<Item = &MeasuredPoint> {
-    panel
-        .series
-        .iter()
-        .flat_map(|series| &series.points)
-        .filter(|point| is_drawable(point))
+    panel.series.iter().flat_map(|series| &series.points).filter(|point| is_drawable(point))
 }
 
 fn x_range(panels: &[CurvePanel]) -> (f64, f64) {
@@ -318,42 +221,25 @@ fn x_range(panels: &[CurvePanel]) -> (f64, f64) {
 fn y_range(panels: &[CurvePanel]) -> (f64, f64) {
     let whiskers = |point: &MeasuredPoint| [point.y, point.lo, point.hi];
     let measured = panels.iter().flat_map(points_of).flat_map(whiskers);
-    let baselines = panels
-        .iter()
-        .filter(|panel| points_of(panel).next().is_some())
-        .filter_map(|panel| panel.baseline);
+    let baselines = panels.iter().filter(|panel| points_of(panel).next().is_some()).filter_map(|panel| panel.baseline);
     let Some((low, high)) = extent(measured.chain(baselines)) else {
         return (0.0, 1.0);
     };
     let slack = 0.5 * (high - low);
-    let lines = panels
-        .iter()
-        .flat_map(|panel| &panel.series)
-        .flat_map(|series| &series.line);
+    let lines = panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.line);
     let reach = lines.map(|(_, y)| y.clamp(low - slack, high + slack));
     let (low, high) = extent(reach.chain([low, high])).unwrap_or((low, high));
     // At least a tenth of the values, so that noise does not fill the panel.
     let least = 0.1 * low.abs().max(high.abs());
     let missing = (least - (high - low)).max(0.0);
     let (padded_low, padded_high) = padded(low - 0.5 * missing, high + 0.5 * missing, 0.06);
-    (
-        if low >= 0.0 {
-            padded_low.max(0.0)
-        } else {
-            padded_low
-        },
-        padded_high,
-    )
+    (if low >= 0.0 { padded_low.max(0.0) } else { padded_low }, padded_high)
 }
 
 /// The range with a share of its width on either side, and some width in any case.
 fn padded(low: f64, high: f64, share: f64) -> (f64, f64) {
     let width = high - low;
-    let pad = if width > 0.0 && width.is_finite() {
-        share * width
-    } else {
-        0.5 * low.abs().clamp(1e-9, 1e300)
-    };
+    let pad = if width > 0.0 && width.is_finite() { share * width } else { 0.5 * low.abs().clamp(1e-9, 1e300) };
     (low - pad, high + pad)
 }
 
@@ -362,12 +248,8 @@ fn visible_pieces(line: &[(f64, f64)], x_scale: &Scale, y_scale: &Scale) -> Vec<
     let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut last_end = None;
     for pair in line.windows(2) {
-        let Some((from, to)) = clipped(
-            pair[0],
-            pair[1],
-            (x_scale.low, x_scale.high),
-            (y_scale.low, y_scale.high),
-        ) else {
+        let Some((from, to)) = clipped(pair[0], pair[1], (x_scale.low, x_scale.high), (y_scale.low, y_scale.high))
+        else {
             last_end = None;
             continue;
         };
@@ -393,12 +275,7 @@ fn clipped(
         return None;
     }
     let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
-    for (speed, room) in [
-        (-dx, from.0 - left),
-        (dx, right - from.0),
-        (-dy, from.1 - low),
-        (dy, high - from.1),
-    ] {
+    for (speed, room) in [(-dx, from.0 - left), (dx, right - from.0), (-dy, from.1 - low), (dy, high - from.1)] {
         if speed == 0.0 {
             if room < 0.0 {
                 return None;
@@ -433,14 +310,8 @@ impl Marker {
         match self {
             Self::Circle => canvas.circle(x, y, 3.4, colour),
             Self::Square => canvas.rectangle(x - 3.1, y - 3.1, 6.2, 6.2, colour),
-            Self::Triangle => canvas.polygon(
-                &[(x, y - 4.2), (x + 4.0, y + 3.0), (x - 4.0, y + 3.0)],
-                colour,
-            ),
-            Self::Diamond => canvas.polygon(
-                &[(x, y - 4.4), (x + 4.4, y), (x, y + 4.4), (x - 4.4, y)],
-                colour,
-            ),
+            Self::Triangle => canvas.polygon(&[(x, y - 4.2), (x + 4.0, y + 3.0), (x - 4.0, y + 3.0)], colour),
+            Self::Diamond => canvas.polygon(&[(x, y - 4.4), (x + 4.4, y), (x, y + 4.4), (x - 4.4, y)], colour),
         }
     }
 }
@@ -474,10 +345,8 @@ impl Legend {
     fn of(panels: &[CurvePanel]) -> Self {
         let all_series = || panels.iter().flat_map(|panel| &panel.series);
         let mut seen = BTreeSet::new();
-        let labels: Vec<String> = all_series()
-            .map(|series| series.label.clone())
-            .filter(|label| seen.insert(label.clone()))
-            .collect();
+        let labels: Vec<String> =
+            all_series().map(|series| series.label.clone()).filter(|label| seen.insert(label.clone())).collect();
         let mut entries: Vec<Entry> = labels.iter().cloned().map(Entry::Series).collect();
         if all_series().any(|series| !series.line.is_empty()) {
             entries.push(Entry::Fit);
@@ -489,15 +358,8 @@ impl Legend {
     }
 
     fn look_of(&self, label: &str) -> (RGBColor, Marker) {
-        let index = self
-            .labels
-            .iter()
-            .position(|known| known == label)
-            .unwrap_or(0);
-        (
-            PALETTE[index % PALETTE.len()],
-            Marker::ALL[index % Marker::ALL.len()],
-        )
+        let index = self.labels.iter().position(|known| known == label).unwrap_or(0);
+        (PALETTE[index % PALETTE.len()], Marker::ALL[index % Marker::ALL.len()])
     }
 
     /// x and row of each entry within a width.
@@ -542,66 +404,33 @@ mod tests {
             x_label: "requests/s per instance".into(),
             y_label: "mean service time, ms".into(),
             baseline: Some(10.0),
-            series: vec![CurveSeries {
-                label: "2 instances".into(),
-                points,
-                line,
-            }],
+            series: vec![CurveSeries { label: "2 instances".into(), points, line }],
         }
     }
 
     fn point(x: f64, y: f64) -> MeasuredPoint {
-        MeasuredPoint {
-            x,
-            y,
-            lo: y - 1.0,
-            hi: y + 1.0,
-        }
+        MeasuredPoint { x, y, lo: y - 1.0, hi: y + 1.0 }
     }
 
     #[test]
     fn says_titles_units_and_legend_once() {
         let panels = [
-            panel(
-                "a beside b",
-                vec![point(5.0, 11.0), point(20.0, 14.0)],
-                vec![(5.0, 11.0), (20.0, 14.0)],
-            ),
+            panel("a beside b", vec![point(5.0, 11.0), point(20.0, 14.0)], vec![(5.0, 11.0), (20.0, 14.0)]),
             panel("a beside c", Vec::new(), Vec::new()),
         ];
         let texts = texts(&curves("Curves", "seed 1", 2, &panels).unwrap()).unwrap();
         let count = |wanted: &str| texts.iter().filter(|text| *text == wanted).count();
-        for once in [
-            "Curves",
-            "seed 1",
-            "a beside b",
-            "a beside c",
-            "2 instances",
-            "fitted curve",
-            "alone",
-            "no measurement",
-        ] {
+        for once in
+            ["Curves", "seed 1", "a beside b", "a beside c", "2 instances", "fitted curve", "alone", "no measurement"]
+        {
             assert_eq!(count(once), 1, "{once} in {texts:?}");
         }
-        assert_eq!(
-            (
-                count("mean service time, ms"),
-                count("requests/s per instance")
-            ),
-            (1, 2)
-        );
+        assert_eq!((count("mean service time, ms"), count("requests/s per instance")), (1, 2));
     }
 
     #[test]
     fn odd_names_and_numbers_stay_well_formed() {
-        let odd = [
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            f64::MAX,
-            -0.0,
-            1e-310,
-        ];
+        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -0.0, 1e-310];
         let mut points = Vec::new();
         for x in odd {
             for y in odd {
@@ -624,38 +453,18 @@ mod tests {
     #[test]
     fn lines_are_cut_at_the_axes() {
         let square = (0.0, 10.0);
-        assert_eq!(
-            clipped((2.0, 2.0), (8.0, 4.0), square, square),
-            Some(((2.0, 2.0), (8.0, 4.0)))
-        );
+        assert_eq!(clipped((2.0, 2.0), (8.0, 4.0), square, square), Some(((2.0, 2.0), (8.0, 4.0))));
         assert_eq!(clipped((-10.0, 5.0), (5.0, 20.0), square, square), None);
-        assert_eq!(
-            clipped((5.0, 5.0), (5.0, 25.0), square, square),
-            Some(((5.0, 5.0), (5.0, 10.0)))
-        );
+        assert_eq!(clipped((5.0, 5.0), (5.0, 25.0), square, square), Some(((5.0, 5.0), (5.0, 10.0))));
         assert_eq!(clipped((5.0, f64::NAN), (5.0, 25.0), square, square), None);
         let scale = Scale::new(square, 0.0, 10.0);
-        let pieces = visible_pieces(
-            &[(0.0, 5.0), (2.0, 5.0), (4.0, 15.0), (6.0, 5.0), (8.0, 5.0)],
-            &scale,
-            &scale,
-        );
-        assert_eq!(
-            pieces,
-            [
-                vec![(0.0, 5.0), (2.0, 5.0), (3.0, 10.0)],
-                vec![(5.0, 10.0), (6.0, 5.0), (8.0, 5.0)]
-            ]
-        );
+        let pieces = visible_pieces(&[(0.0, 5.0), (2.0, 5.0), (4.0, 15.0), (6.0, 5.0), (8.0, 5.0)], &scale, &scale);
+        assert_eq!(pieces, [vec![(0.0, 5.0), (2.0, 5.0), (3.0, 10.0)], vec![(5.0, 10.0), (6.0, 5.0), (8.0, 5.0)]]);
     }
 
     #[test]
     fn a_wild_curve_does_not_squash_the_measurements() {
-        let wild = panel(
-            "p",
-            vec![point(1.0, 10.0), point(2.0, 12.0)],
-            vec![(1.0, 10.0), (2.0, 1e6)],
-        );
+        let wild = panel("p", vec![point(1.0, 10.0), point(2.0, 12.0)], vec![(1.0, 10.0), (2.0, 1e6)]);
         let (low, high) = y_range(&[wild]);
         assert!(low < 9.0 && high < 18.0, "{low}..{high}");
     }

@@ -10,12 +10,7 @@ pub(super) struct Scale {
 impl Scale {
     /// Maps `low` to the pixel `from` and `high` to the pixel `to`.
     pub(super) fn new((low, high): (f64, f64), from: f64, to: f64) -> Self {
-        Self {
-            low,
-            high,
-            from,
-            to,
-        }
+        Self { low, high, from, to }
     }
 
     pub(super) fn pixel(&self, value: f64) -> f64 {
@@ -26,10 +21,7 @@ impl Scale {
     pub(super) fn ticks(&self, count: usize) -> Vec<(f64, String)> {
         let rough = (self.high - self.low) / count.max(1) as f64;
         let power = 10_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0]
-            .into_iter()
-            .map(|x| x * power)
-            .find(|step| *step >= rough);
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|x| x * power).find(|step| *step >= rough);
         let Some(step) = step.filter(|step| step.is_finite() && *step > 0.0) else {
             return Vec::new();
         };
@@ -45,13 +37,10 @@ impl Scale {
 
 /// The least and the largest finite value, or `None` if there is none.
 pub(super) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
-    values
-        .into_iter()
-        .filter(|x| x.is_finite())
-        .fold(None, |extent, x| match extent {
-            None => Some((x, x)),
-            Some((low, high)) => Some((x.min(low), x.max(high))),
-        })
+    values.into_iter().filter(|x| x.is_finite()).fold(None, |extent, x| match extent {
+        None => Some((x, x)),
+        Some((low, high)) => Some((x.min(low), x.max(high))),
+    })
 }
 
 #[cfg(test)]
@@ -59,11 +48,7 @@ mod tests {
     use super::*;
 
     fn labels(low: f64, high: f64) -> Vec<String> {
-        Scale::new((low, high), 0.0, 1.0)
-            .ticks(4)
-            .into_iter()
-            .map(|(_, label)| label)
-            .collect()
+        Scale::new((low, high), 0.0, 1.0).ticks(4).into_iter().map(|(_, label)| label).collect()
     }
 
     #[test]
@@ -78,19 +63,13 @@ mod tests {
 
     #[test]
     fn extents_skip_what_is_no_number() {
-        assert_eq!(
-            extent([f64::NAN, 2.0, f64::INFINITY, -1.0]),
-            Some((-1.0, 2.0))
-        );
+        assert_eq!(extent([f64::NAN, 2.0, f64::INFINITY, -1.0]), Some((-1.0, 2.0)));
         assert_eq!(extent([f64::NAN]), None);
     }
 
     #[test]
     fn pixels_may_run_backwards() {
         let scale = Scale::new((10.0, 20.0), 100.0, 0.0);
-        assert_eq!(
-            (scale.pixel(10.0), scale.pixel(12.5), scale.pixel(20.0)),
-            (100.0, 75.0, 0.0)
-        );
+        assert_eq!((scale.pixel(10.0), scale.pixel(12.5), scale.pixel(20.0)), (100.0, 75.0, 0.0));
     }
 }

@@ -19,10 +19,7 @@ pub(super) fn texts(svg: &str) -> Result<Vec<String>, String> {
             continue;
         }
         let body = tag.strip_suffix('/').unwrap_or(tag);
-        let name = body
-            .split_whitespace()
-            .next()
-            .ok_or("a tag without a name")?;
+        let name = body.split_whitespace().next().ok_or("a tag without a name")?;
         let quoted: Vec<&str> = body.split('"').collect();
         if quoted.len().is_multiple_of(2) {
             return Err(format!("a quote of <{name}> is not closed"));
@@ -37,48 +34,22 @@ pub(super) fn texts(svg: &str) -> Result<Vec<String>, String> {
             open.push(name);
         }
     }
-    if open.is_empty() && rest.trim().is_empty() {
-        Ok(texts)
-    } else {
-        Err(format!("left open: {open:?}"))
-    }
+    if open.is_empty() && rest.trim().is_empty() { Ok(texts) } else { Err(format!("left open: {open:?}")) }
 }
 
 fn unescape(text: &str) -> Result<String, String> {
     if text.chars().any(|c| c.is_control() && c != '\n') {
         return Err(format!("a control character in {text:?}"));
     }
-    let plain = [
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&apos;", "'"),
-        ("&amp;", "\u{1}"),
-    ];
-    let text = plain
-        .into_iter()
-        .fold(text.to_owned(), |text, (entity, c)| text.replace(entity, c));
-    if text.contains('&') {
-        Err(format!("a bare & in {text}"))
-    } else {
-        Ok(text.replace('\u{1}', "&"))
-    }
+    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "\u{1}")];
+    let text = plain.into_iter().fold(text.to_owned(), |text, (entity, c)| text.replace(entity, c));
+    if text.contains('&') { Err(format!("a bare & in {text}")) } else { Ok(text.replace('\u{1}', "&")) }
 }
 
 #[test]
 fn finds_faults() {
-    assert_eq!(
-        texts("<a x=\"1\"><b/>p &amp;lt; q</a>").unwrap(),
-        ["p &lt; q"]
-    );
-    for fault in [
-        "<a>",
-        "<a></b>",
-        "<a x=\"1></a>",
-        "<a>&</a>",
-        "<a x=\"NaN\"/>",
-        "<a>\u{2}</a>",
-    ] {
+    assert_eq!(texts("<a x=\"1\"><b/>p &amp;lt; q</a>").unwrap(), ["p &lt; q"]);
+    for fault in ["<a>", "<a></b>", "<a x=\"1></a>", "<a>&</a>", "<a x=\"NaN\"/>", "<a>\u{2}</a>"] {
         assert!(texts(fault).is_err(), "{fault}");
     }
 }

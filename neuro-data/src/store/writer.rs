@@ -37,7 +37,8 @@ impl<R: Row> TableWriter<R> {
             .set_compression(Compression::ZSTD(level))
             .set_created_by(format!("neuro-data {}", env!("CARGO_PKG_VERSION")))
             .build();
-        let writer = ArrowWriter::try_new(file, R::schema(), Some(properties)).map_err(parquet_error("set up", path))?;
+        let writer =
+            ArrowWriter::try_new(file, R::schema(), Some(properties)).map_err(parquet_error("set up", path))?;
         Ok(Self { writer: Some(writer), aside, path: path.to_owned(), rows: PhantomData })
     }
 

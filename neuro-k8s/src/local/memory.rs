@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn version_1_2_and_hybrid_hierarchies_are_understood() {
-        let v1 = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n";
+        let v1 =
+            "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n";
         let unified = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         let hybrid = candidates("4:memory:/a/b\n1:cpu:/\n0::/c\n", &format!("{v1}{unified}"));
         let expected = [

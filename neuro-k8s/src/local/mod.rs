@@ -92,15 +92,18 @@ impl LocalTarget {
         Ok(Self { params, server, spawner, memory, replicas: Vec::new(), _lock: lock })
     }
 
-    fn start_replica(&self, run_id: &str, spec: &RunSpec, tenant_index: usize, number: u32, logs: &Path) -> Result<Replica> {
+    fn start_replica(
+        &self,
+        run_id: &str,
+        spec: &RunSpec,
+        tenant_index: usize,
+        number: u32,
+        logs: &Path,
+    ) -> Result<Replica> {
         let tenant = &spec.tenants[tenant_index];
         let app = self.params.catalogue.get(&tenant.app)?;
-        let failed = |reason: String| Error::Replica {
-            tenant: tenant.id.clone(),
-            replica: number,
-            app: app.id.clone(),
-            reason,
-        };
+        let failed =
+            |reason: String| Error::Replica { tenant: tenant.id.clone(), replica: number, app: app.id.clone(), reason };
         let port = free_port().map_err(Error::io("find", "a free loopback port"))?;
         let argv = self.command(app, port, spec);
         let log = logs.join(format!("{}-{number}.log", tenant.id));
@@ -114,11 +117,8 @@ impl LocalTarget {
             MemoryLimit::none()
         };
         let threads = spec.threads.to_string();
-        let env = [
-            (RUN_VARIABLE, run_id.to_owned()),
-            ("RAYON_NUM_THREADS", threads.clone()),
-            ("OMP_NUM_THREADS", threads),
-        ];
+        let env =
+            [(RUN_VARIABLE, run_id.to_owned()), ("RAYON_NUM_THREADS", threads.clone()), ("OMP_NUM_THREADS", threads)];
         let program = Program {
             argv: argv.clone(),
             env: env.map(|(name, value)| (name.to_owned(), value)).to_vec(),
@@ -126,7 +126,8 @@ impl LocalTarget {
             rlimit_bytes: memory.rlimit_bytes,
         };
         let started = Instant::now();
-        let mut child = self.spawner.spawn(program).map_err(|e| failed(format!("cannot be started as {:?}: {e}", argv[0])))?;
+        let mut child =
+            self.spawner.spawn(program).map_err(|e| failed(format!("cannot be started as {:?}: {e}", argv[0])))?;
         memory.adopt(child.id());
         Ok(Replica {
             tenant_index,
@@ -222,7 +223,8 @@ impl Target for LocalTarget {
                     break;
                 }
                 if Instant::now() >= end {
-                    let reason = format!("is not ready after {:.0} s ({answer}){}", deadline.as_secs_f64(), replica.log_end());
+                    let reason =
+                        format!("is not ready after {:.0} s ({answer}){}", deadline.as_secs_f64(), replica.log_end());
                     return Err(replica.failed(reason));
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -48,10 +48,7 @@ mod tests {
         assert_eq!(solution.raw().status(), raw::Status::Finished);
         assert!(solution.raw().is_proven_optimal());
         assert!((solution.raw().obj_value() - best).abs() < 1e-9);
-        let chosen: Vec<f64> = columns
-            .iter()
-            .map(|column| solution.col(*column).round())
-            .collect();
+        let chosen: Vec<f64> = columns.iter().map(|column| solution.col(*column).round()).collect();
         assert_eq!(chosen, [0.0, 1.0, 1.0]);
     }
 }

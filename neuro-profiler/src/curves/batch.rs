@@ -19,25 +19,16 @@ pub struct CurveSet {
 pub fn fit_all(points: &[ContentionPoint], options: &MapOptions) -> CurveSet {
     let mut by_pair: BTreeMap<(&str, &str), Vec<ContentionPoint>> = BTreeMap::new();
     for point in points {
-        by_pair
-            .entry((&point.app, &point.neighbour))
-            .or_default()
-            .push(point.clone());
+        by_pair.entry((&point.app, &point.neighbour)).or_default().push(point.clone());
     }
     let mut curves = CurveSet::default();
     for ((app, neighbour), points) in by_pair {
         match fit_sigmoid(&points, options) {
             Ok(fit) => {
-                curves
-                    .fits
-                    .entry(app.to_owned())
-                    .or_default()
-                    .insert(neighbour.to_owned(), fit);
+                curves.fits.entry(app.to_owned()).or_default().insert(neighbour.to_owned(), fit);
             }
             Err(error) => {
-                curves
-                    .failures
-                    .insert((app.to_owned(), neighbour.to_owned()), error);
+                curves.failures.insert((app.to_owned(), neighbour.to_owned()), error);
             }
         }
     }
@@ -71,19 +62,10 @@ mod tests {
         all.extend(points("c", "a").into_iter().take(2));
         all[8].seconds = f64::NAN;
         let curves = fit_all(&all, &MapOptions::default());
-        assert_eq!(
-            curves.fits["a"]["b"],
-            fit_sigmoid(&points("a", "b"), &MapOptions::default()).unwrap()
-        );
+        assert_eq!(curves.fits["a"]["b"], fit_sigmoid(&points("a", "b"), &MapOptions::default()).unwrap());
         assert_eq!(curves.fits.len(), 1);
-        assert!(matches!(
-            curves.failures[&("b".into(), "a".into())],
-            Error::InvalidPoint { .. }
-        ));
-        assert!(matches!(
-            curves.failures[&("c".into(), "a".into())],
-            Error::TooFewPoints { found: 2, .. }
-        ));
+        assert!(matches!(curves.failures[&("b".into(), "a".into())], Error::InvalidPoint { .. }));
+        assert!(matches!(curves.failures[&("c".into(), "a".into())], Error::TooFewPoints { found: 2, .. }));
     }
 
     #[test]

@@ -55,11 +55,7 @@ pub struct Elbow {
 /// assert_eq!(elbow.map(|elbow| elbow.x), Some(3.0));
 /// # Ok::<(), neuro_profiler::Error>(())
 /// ```
-pub fn find_elbow(
-    points: &[(f64, f64)],
-    shape: ElbowShape,
-    sensitivity: f64,
-) -> Result<Option<Elbow>> {
+pub fn find_elbow(points: &[(f64, f64)], shape: ElbowShape, sensitivity: f64) -> Result<Option<Elbow>> {
     check_curve(points)?;
     if !(sensitivity.is_finite() && sensitivity >= 0.0) {
         return Err(Error::InvalidOption {
@@ -82,15 +78,8 @@ pub fn find_elbow(
         }
         if let Some((index, threshold)) = candidate {
             if distance[i] < threshold {
-                let index = if shape.is_mirrored_in_x() {
-                    points.len() - 1 - index
-                } else {
-                    index
-                };
-                return Ok(Some(Elbow {
-                    index,
-                    x: points[index].0,
-                }));
+                let index = if shape.is_mirrored_in_x() { points.len() - 1 - index } else { index };
+                return Ok(Some(Elbow { index, x: points[index].0 }));
             }
         } else if rises_into && i + 1 < distance.len() && distance[i] >= distance[i + 1] {
             candidate = Some((i, distance[i] - allowance));
@@ -123,14 +112,8 @@ pub(super) fn check_curve(points: &[(f64, f64)]) -> Result<()> {
 /// y − x of the points scaled to the unit square and mirrored to a concave rise; `None` if the curve has no extent.
 fn distance_from_diagonal(points: &[(f64, f64)], shape: ElbowShape) -> Option<Vec<f64>> {
     let (first, last) = (points.first()?.0, points.last()?.0);
-    let low = points
-        .iter()
-        .map(|point| point.1)
-        .fold(f64::INFINITY, f64::min);
-    let high = points
-        .iter()
-        .map(|point| point.1)
-        .fold(f64::NEG_INFINITY, f64::max);
+    let low = points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
+    let high = points.iter().map(|point| point.1).fold(f64::NEG_INFINITY, f64::max);
     let (width, height) = (last - first, high - low);
     if !(width > 0.0 && height > 0.0 && width.is_finite() && height.is_finite()) {
         return None;
@@ -159,23 +142,15 @@ mod tests {
     }
 
     fn elbow_x(points: &[(f64, f64)], shape: ElbowShape, sensitivity: f64) -> Option<f64> {
-        find_elbow(points, shape, sensitivity)
-            .unwrap()
-            .map(|elbow| elbow.x)
+        find_elbow(points, shape, sensitivity).unwrap().map(|elbow| elbow.x)
     }
 
     /// The paper's example, −1/x + 5 shifted off its pole: f(x) = 5 − 1/(x + 0.1) on ten points of [0, 1]. Scaled to the unit
     /// square, f has the slope 1/((x + 0.1)² · 9.0909) = 1 at x = √0.11 − 0.1 = 0.2317, and the nearest grid point is 2/9.
     #[test]
     fn the_papers_example() {
-        let points = curve(
-            |x| 5.0 - 1.0 / (x + 0.1),
-            (0..10).map(|i| f64::from(i) / 9.0),
-        );
-        assert_eq!(
-            elbow_x(&points, ElbowShape::ConcaveIncreasing, 1.0),
-            Some(2.0 / 9.0)
-        );
+        let points = curve(|x| 5.0 - 1.0 / (x + 0.1), (0..10).map(|i| f64::from(i) / 9.0));
+        assert_eq!(elbow_x(&points, ElbowShape::ConcaveIncreasing, 1.0), Some(2.0 / 9.0));
     }
 
     /// Mirroring the curve mirrors the knee: x → 1 − x, y → −y or both.
@@ -183,30 +158,11 @@ mod tests {
     fn four_shapes_agree() {
         let grid = || (0..10).map(|i| f64::from(i) / 9.0);
         let knee = |x: f64| 5.0 - 1.0 / (x + 0.1);
-        let index =
-            |points: &[(f64, f64)], shape| find_elbow(points, shape, 1.0).unwrap().unwrap().index;
-        assert_eq!(
-            index(&curve(knee, grid()), ElbowShape::ConcaveIncreasing),
-            2
-        );
-        assert_eq!(
-            index(&curve(|x| -knee(x), grid()), ElbowShape::ConvexDecreasing),
-            2
-        );
-        assert_eq!(
-            index(
-                &curve(|x| knee(1.0 - x), grid()),
-                ElbowShape::ConcaveDecreasing
-            ),
-            7
-        );
-        assert_eq!(
-            index(
-                &curve(|x| -knee(1.0 - x), grid()),
-                ElbowShape::ConvexIncreasing
-            ),
-            7
-        );
+        let index = |points: &[(f64, f64)], shape| find_elbow(points, shape, 1.0).unwrap().unwrap().index;
+        assert_eq!(index(&curve(knee, grid()), ElbowShape::ConcaveIncreasing), 2);
+        assert_eq!(index(&curve(|x| -knee(x), grid()), ElbowShape::ConvexDecreasing), 2);
+        assert_eq!(index(&curve(|x| knee(1.0 - x), grid()), ElbowShape::ConcaveDecreasing), 7);
+        assert_eq!(index(&curve(|x| -knee(1.0 - x), grid()), ElbowShape::ConvexIncreasing), 7);
     }
 
     /// y = max(0, x − 8) on 4, 6, …, 14. Mirrored from the right: x' = 0, .2, .4, .6, .8, 1; y' = 0, 1/3, 2/3, 1, 1, 1; so
@@ -214,18 +170,9 @@ mod tests {
     #[test]
     fn hand_computed_elbow_and_its_sensitivity() {
         let points = curve(|x| (x - 8.0).max(0.0), [4.0, 6.0, 8.0, 10.0, 12.0, 14.0]);
-        assert_eq!(
-            elbow_x(&points, ElbowShape::ConvexIncreasing, 0.0),
-            Some(8.0)
-        );
-        assert_eq!(
-            elbow_x(&points, ElbowShape::ConvexIncreasing, 1.5),
-            Some(8.0)
-        );
-        assert_eq!(
-            elbow_x(&points, ElbowShape::ConvexIncreasing, 1.99),
-            Some(8.0)
-        );
+        assert_eq!(elbow_x(&points, ElbowShape::ConvexIncreasing, 0.0), Some(8.0));
+        assert_eq!(elbow_x(&points, ElbowShape::ConvexIncreasing, 1.5), Some(8.0));
+        assert_eq!(elbow_x(&points, ElbowShape::ConvexIncreasing, 1.99), Some(8.0));
         assert_eq!(elbow_x(&points, ElbowShape::ConvexIncreasing, 2.01), None);
     }
 
@@ -233,19 +180,10 @@ mod tests {
     /// once; with S = 1 (allowance .2) D turns up at .2 > .3 − .2, so the first is none and the second, at x = 3, is the knee.
     #[test]
     fn a_maximum_that_is_overtaken_does_not_count() {
-        let points: Vec<_> = [0.0, 0.5, 0.6, 0.9, 1.0, 1.0]
-            .into_iter()
-            .enumerate()
-            .map(|(x, y)| (x as f64, y))
-            .collect();
-        assert_eq!(
-            elbow_x(&points, ElbowShape::ConcaveIncreasing, 0.25),
-            Some(1.0)
-        );
-        assert_eq!(
-            elbow_x(&points, ElbowShape::ConcaveIncreasing, 1.0),
-            Some(3.0)
-        );
+        let points: Vec<_> =
+            [0.0, 0.5, 0.6, 0.9, 1.0, 1.0].into_iter().enumerate().map(|(x, y)| (x as f64, y)).collect();
+        assert_eq!(elbow_x(&points, ElbowShape::ConcaveIncreasing, 0.25), Some(1.0));
+        assert_eq!(elbow_x(&points, ElbowShape::ConcaveIncreasing, 1.0), Some(3.0));
     }
 
     #[test]
@@ -260,16 +198,9 @@ mod tests {
     #[test]
     fn units_do_not_matter() {
         let points = curve(|x| (0.4 * x).exp(), (0..12).map(f64::from));
-        let scaled: Vec<_> = points
-            .iter()
-            .map(|(x, y)| (3.0 + 1e3 * x, 1e-4 * y - 7.0))
-            .collect();
-        let index = |points: &[(f64, f64)]| {
-            find_elbow(points, ElbowShape::ConvexIncreasing, 1.0)
-                .unwrap()
-                .unwrap()
-                .index
-        };
+        let scaled: Vec<_> = points.iter().map(|(x, y)| (3.0 + 1e3 * x, 1e-4 * y - 7.0)).collect();
+        let index =
+            |points: &[(f64, f64)]| find_elbow(points, ElbowShape::ConvexIncreasing, 1.0).unwrap().unwrap().index;
         assert_eq!(index(&points), index(&scaled));
     }
 
@@ -277,21 +208,9 @@ mod tests {
     fn bad_input_is_named() {
         let shape = ElbowShape::ConvexIncreasing;
         let unsorted = [(0.0, 0.0), (2.0, 1.0), (1.0, 2.0)];
-        assert!(matches!(
-            find_elbow(&unsorted, shape, 1.0),
-            Err(Error::InvalidCurve { index: 2, .. })
-        ));
+        assert!(matches!(find_elbow(&unsorted, shape, 1.0), Err(Error::InvalidCurve { index: 2, .. })));
         let not_finite = [(0.0, 0.0), (1.0, f64::NAN)];
-        assert!(matches!(
-            find_elbow(&not_finite, shape, 1.0),
-            Err(Error::InvalidCurve { index: 1, .. })
-        ));
-        assert!(matches!(
-            find_elbow(&[], shape, f64::NAN),
-            Err(Error::InvalidOption {
-                name: "sensitivity",
-                ..
-            })
-        ));
+        assert!(matches!(find_elbow(&not_finite, shape, 1.0), Err(Error::InvalidCurve { index: 1, .. })));
+        assert!(matches!(find_elbow(&[], shape, f64::NAN), Err(Error::InvalidOption { name: "sensitivity", .. })));
     }
 }

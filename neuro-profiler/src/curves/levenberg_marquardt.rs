@@ -1,7 +1,4 @@
-use argmin::core::{
-    CostFunction, Error, Gradient, Hessian, IterState, KV, Problem, Solver, State,
-    TerminationReason,
-};
+use argmin::core::{CostFunction, Error, Gradient, Hessian, IterState, KV, Problem, Solver, State, TerminationReason};
 
 type Vector = Vec<f64>;
 type Matrix = Vec<Vec<f64>>;
@@ -32,11 +29,7 @@ const MAX_DAMPING: f64 = 1e20;
 
 impl LevenbergMarquardt {
     pub(super) fn new(tolerance: f64) -> Self {
-        Self {
-            tolerance,
-            damping: 1e-2,
-            growth: 2.0,
-        }
+        Self { tolerance, damping: 1e-2, growth: 2.0 }
     }
 
     fn refuse_step(&mut self) {
@@ -55,30 +48,15 @@ where
         "Levenberg–Marquardt"
     }
 
-    fn init(
-        &mut self,
-        problem: &mut Problem<O>,
-        mut state: LmState,
-    ) -> Result<(LmState, Option<KV>), Error> {
+    fn init(&mut self, problem: &mut Problem<O>, mut state: LmState) -> Result<(LmState, Option<KV>), Error> {
         let param = state.take_param().ok_or_else(|| missing("parameters"))?;
         let cost = problem.cost(&param)?;
         let gradient = problem.gradient(&param)?;
         let hessian = problem.hessian(&param)?;
-        Ok((
-            state
-                .param(param)
-                .cost(cost)
-                .gradient(gradient)
-                .hessian(hessian),
-            None,
-        ))
+        Ok((state.param(param).cost(cost).gradient(gradient).hessian(hessian), None))
     }
 
-    fn next_iter(
-        &mut self,
-        problem: &mut Problem<O>,
-        mut state: LmState,
-    ) -> Result<(LmState, Option<KV>), Error> {
+    fn next_iter(&mut self, problem: &mut Problem<O>, mut state: LmState) -> Result<(LmState, Option<KV>), Error> {
         let param = state.take_param().ok_or_else(|| missing("parameters"))?;
         let gradient = state.take_gradient().ok_or_else(|| missing("gradient"))?;
         let hessian = state.take_hessian().ok_or_else(|| missing("Hessian"))?;
@@ -96,11 +74,7 @@ where
             let moved_cost = problem.cost(&moved)?;
             if moved_cost < cost {
                 // The decrease that the model promised for this step: gᵀp − ½ pᵀHp for the step −p.
-                let curvature: f64 = hessian
-                    .iter()
-                    .zip(&step)
-                    .map(|(row, p)| dot(row, &step) * p)
-                    .sum();
+                let curvature: f64 = hessian.iter().zip(&step).map(|(row, p)| dot(row, &step) * p).sum();
                 let gain = (cost - moved_cost) / (dot(&gradient, &step) - 0.5 * curvature);
                 accepted = Some((moved, moved_cost, gain));
             }
@@ -112,27 +86,17 @@ where
                 self.growth = 2.0;
                 let gradient = problem.gradient(&moved)?;
                 let hessian = problem.hessian(&moved)?;
-                state
-                    .param(moved)
-                    .cost(moved_cost)
-                    .gradient(gradient)
-                    .hessian(hessian)
+                state.param(moved).cost(moved_cost).gradient(gradient).hessian(hessian)
             }
             None => {
                 self.refuse_step();
-                state
-                    .param(param)
-                    .cost(cost)
-                    .gradient(gradient)
-                    .hessian(hessian)
+                state.param(param).cost(cost).gradient(gradient).hessian(hessian)
             }
         };
         let state = if converged {
             state.terminate_with(TerminationReason::SolverConverged)
         } else if self.damping > MAX_DAMPING {
-            state.terminate_with(TerminationReason::SolverExit(
-                "no step lowers the cost".into(),
-            ))
+            state.terminate_with(TerminationReason::SolverExit("no step lowers the cost".into()))
         } else {
             state
         };
@@ -191,15 +155,9 @@ mod tests {
         // [[4, 2], [2, 3]] x = [8, 7] has the solution [1.25, 1.5]; with μ = 1 the diagonal doubles: [8, 2; 2, 6] x = [8, 7].
         let hessian = vec![vec![4.0, 2.0], vec![2.0, 3.0]];
         let x = solve(&hessian, 0.0, &[8.0, 7.0]).unwrap();
-        assert!(
-            (x[0] - 1.25).abs() < 1e-14 && (x[1] - 1.5).abs() < 1e-14,
-            "{x:?}"
-        );
+        assert!((x[0] - 1.25).abs() < 1e-14 && (x[1] - 1.5).abs() < 1e-14, "{x:?}");
         let x = solve(&hessian, 1.0, &[8.0, 7.0]).unwrap();
-        assert!(
-            (x[0] - 34.0 / 44.0).abs() < 1e-14 && (x[1] - 40.0 / 44.0).abs() < 1e-14,
-            "{x:?}"
-        );
+        assert!((x[0] - 34.0 / 44.0).abs() < 1e-14 && (x[1] - 40.0 / 44.0).abs() < 1e-14, "{x:?}");
         assert!(solve(&[vec![1.0, 2.0], vec![2.0, 1.0]], 0.0, &[1.0, 1.0]).is_none());
         assert!(solve(&[vec![f64::NAN]], 0.0, &[1.0]).is_none());
     }
@@ -211,13 +169,7 @@ mod tests {
     impl Valley {
         fn residuals(param: &[f64]) -> ([f64; 2], [[f64; 2]; 2]) {
             let (x, y) = (param[0] / UNITS[0], param[1] / UNITS[1]);
-            (
-                [10.0 * (y - x * x), 1.0 - x],
-                [
-                    [-20.0 * x / UNITS[0], 10.0 / UNITS[1]],
-                    [-1.0 / UNITS[0], 0.0],
-                ],
-            )
+            ([10.0 * (y - x * x), 1.0 - x], [[-20.0 * x / UNITS[0], 10.0 / UNITS[1]], [-1.0 / UNITS[0], 0.0]])
         }
     }
     impl CostFunction for Valley {
@@ -233,9 +185,7 @@ mod tests {
         type Gradient = Vector;
         fn gradient(&self, param: &Vector) -> Result<Vector, Error> {
             let (r, jacobian) = Self::residuals(param);
-            Ok((0..2)
-                .map(|i| r[0] * jacobian[0][i] + r[1] * jacobian[1][i])
-                .collect())
+            Ok((0..2).map(|i| r[0] * jacobian[0][i] + r[1] * jacobian[1][i]).collect())
         }
     }
     impl Hessian for Valley {
@@ -243,12 +193,8 @@ mod tests {
         type Hessian = Matrix;
         fn hessian(&self, param: &Vector) -> Result<Matrix, Error> {
             let (_, jacobian) = Self::residuals(param);
-            let entry = |i: usize, j: usize| {
-                jacobian[0][i] * jacobian[0][j] + jacobian[1][i] * jacobian[1][j]
-            };
-            Ok((0..2)
-                .map(|i| (0..2).map(|j| entry(i, j)).collect())
-                .collect())
+            let entry = |i: usize, j: usize| jacobian[0][i] * jacobian[0][j] + jacobian[1][i] * jacobian[1][j];
+            Ok((0..2).map(|i| (0..2).map(|j| entry(i, j)).collect()).collect())
         }
     }
 
@@ -260,13 +206,7 @@ mod tests {
             .run()
             .unwrap();
         let best = result.state.best_param.unwrap();
-        assert_eq!(
-            result.state.termination_status,
-            TerminationStatus::Terminated(TerminationReason::SolverConverged)
-        );
-        assert!(
-            (best[0] / UNITS[0] - 1.0).abs() < 1e-5 && (best[1] / UNITS[1] - 1.0).abs() < 1e-5,
-            "{best:?}"
-        );
+        assert_eq!(result.state.termination_status, TerminationStatus::Terminated(TerminationReason::SolverConverged));
+        assert!((best[0] / UNITS[0] - 1.0).abs() < 1e-5 && (best[1] / UNITS[1] - 1.0).abs() < 1e-5, "{best:?}");
     }
 }

@@ -32,13 +32,7 @@ pub struct MapOptions {
 
 impl Default for MapOptions {
     fn default() -> Self {
-        Self {
-            starts: 16,
-            max_iterations: 1_000,
-            tolerance: 1e-9,
-            sigma_floor: 1e-3,
-            seed: 0,
-        }
+        Self { starts: 16, max_iterations: 1_000, tolerance: 1e-9, sigma_floor: 1e-3, seed: 0 }
     }
 }
 
@@ -47,31 +41,12 @@ impl MapOptions {
         let above_zero = |x: f64| x.is_finite() && x > 0.0;
         let checks = [
             ("starts", self.starts as f64, self.starts >= 1, "at least 1"),
-            (
-                "max_iterations",
-                self.max_iterations as f64,
-                self.max_iterations >= 1,
-                "at least 1",
-            ),
-            (
-                "tolerance",
-                self.tolerance,
-                above_zero(self.tolerance),
-                "finite and above 0",
-            ),
-            (
-                "sigma_floor",
-                self.sigma_floor,
-                above_zero(self.sigma_floor),
-                "finite and above 0",
-            ),
+            ("max_iterations", self.max_iterations as f64, self.max_iterations >= 1, "at least 1"),
+            ("tolerance", self.tolerance, above_zero(self.tolerance), "finite and above 0"),
+            ("sigma_floor", self.sigma_floor, above_zero(self.sigma_floor), "finite and above 0"),
         ];
         match checks.into_iter().find(|(_, _, ok, _)| !ok) {
-            Some((name, value, _, required)) => Err(Error::InvalidOption {
-                name,
-                value,
-                required,
-            }),
+            Some((name, value, _, required)) => Err(Error::InvalidOption { name, value, required }),
             None => Ok(()),
         }
     }
@@ -127,10 +102,7 @@ pub fn fit_sigmoid(points: &[ContentionPoint], options: &MapOptions) -> Result<S
     options.check()?;
     let points = checked_and_sorted(points)?;
     let mean_seconds = points.iter().map(|point| point.seconds).sum::<f64>() / points.len() as f64;
-    let posterior = Posterior {
-        points: &points,
-        sigma_floor_s: options.sigma_floor * mean_seconds,
-    };
+    let posterior = Posterior { points: &points, sigma_floor_s: options.sigma_floor * mean_seconds };
 
     let mut best: Option<(f64, Search)> = None;
     let mut converged_starts = 0;
@@ -179,10 +151,7 @@ fn checked_and_sorted(points: &[ContentionPoint]) -> Result<Vec<ContentionPoint>
     let first = points.first().ok_or(Error::NoPoints)?;
     for point in points {
         if (&point.app, &point.neighbour) != (&first.app, &first.neighbour) {
-            return Err(Error::MixedPairs {
-                first: first.pair(),
-                other: point.pair(),
-            });
+            return Err(Error::MixedPairs { first: first.pair(), other: point.pair() });
         }
         point.check()?;
     }
@@ -196,10 +165,7 @@ fn checked_and_sorted(points: &[ContentionPoint]) -> Result<Vec<ContentionPoint>
     }
     let mut points = points.to_vec();
     points.sort_by(|a, b| {
-        a.instances
-            .cmp(&b.instances)
-            .then(a.rate.total_cmp(&b.rate))
-            .then(a.seconds.total_cmp(&b.seconds))
+        a.instances.cmp(&b.instances).then(a.rate.total_cmp(&b.rate)).then(a.seconds.total_cmp(&b.seconds))
     });
     Ok(points)
 }
@@ -211,17 +177,9 @@ struct Search {
     iterations: u64,
 }
 
-fn climb(
-    posterior: Posterior<'_>,
-    start: SigmoidParams,
-    options: &MapOptions,
-) -> Result<Search, argmin::core::Error> {
+fn climb(posterior: Posterior<'_>, start: SigmoidParams, options: &MapOptions) -> Result<Search, argmin::core::Error> {
     let result = Executor::new(posterior, LevenbergMarquardt::new(options.tolerance))
-        .configure(|state| {
-            state
-                .param(start.to_array().to_vec())
-                .max_iters(options.max_iterations)
-        })
+        .configure(|state| state.param(start.to_array().to_vec()).max_iters(options.max_iterations))
         .ctrlc(false)
         .run()?;
     let converged = TerminationStatus::Terminated(TerminationReason::SolverConverged);
@@ -235,29 +193,17 @@ fn climb(
 
 /// The starting points: a constant curve, a gentle rise in the middle of the rates, then drawn ones. Steepness and middle are
 /// drawn at the fewest and at the most instances and joined by a line in n.
-fn starting_points(
-    points: &[ContentionPoint],
-    mean_seconds: f64,
-    options: &MapOptions,
-) -> Vec<SigmoidParams> {
+fn starting_points(points: &[ContentionPoint], mean_seconds: f64, options: &MapOptions) -> Vec<SigmoidParams> {
     let extent = |values: &mut dyn Iterator<Item = f64>| {
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
-            (x.min(low), x.max(high))
-        })
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (x.min(low), x.max(high)))
     };
     let (fewest, most) = extent(&mut points.iter().map(|point| f64::from(point.instances)));
     let (slowest_rate, fastest_rate) = extent(&mut points.iter().map(|point| point.rate));
     let (_, longest) = extent(&mut points.iter().map(|point| point.seconds));
     // A width for the rates even where there is only one, or only zero.
-    let width = [fastest_rate - slowest_rate, fastest_rate]
-        .into_iter()
-        .find(|x| *x > 0.0)
-        .unwrap_or(1.0);
+    let width = [fastest_rate - slowest_rate, fastest_rate].into_iter().find(|x| *x > 0.0).unwrap_or(1.0);
 
-    let constant = SigmoidParams {
-        alpha1: 2.0 * mean_seconds,
-        ..SigmoidParams::default()
-    };
+    let constant = SigmoidParams { alpha1: 2.0 * mean_seconds, ..SigmoidParams::default() };
     let gentle = SigmoidParams {
         alpha1: 2.0 * mean_seconds,
         alpha2: 1.0 / width,
@@ -268,31 +214,15 @@ fn starting_points(
     let drawn = std::iter::repeat_with(|| {
         let mut line = |draw: &mut dyn FnMut(&mut ChaCha8Rng) -> f64| {
             let (at_fewest, at_most) = (draw(&mut random), draw(&mut random));
-            let slope = if most > fewest {
-                (at_most - at_fewest) / (most - fewest)
-            } else {
-                0.0
-            };
+            let slope = if most > fewest { (at_most - at_fewest) / (most - fewest) } else { 0.0 };
             (at_fewest - slope * fewest, slope)
         };
         let (alpha1, beta1) = line(&mut |random| longest * random.gen_range(0.5..3.0));
         let (alpha2, beta2) = line(&mut |random| 10_f64.powf(random.gen_range(-1.0..1.0)) / width);
-        let (alpha3, beta3) =
-            line(&mut |random| slowest_rate + width * random.gen_range(-1.0..2.0));
-        SigmoidParams {
-            alpha1,
-            beta1,
-            alpha2,
-            beta2,
-            alpha3,
-            beta3,
-        }
+        let (alpha3, beta3) = line(&mut |random| slowest_rate + width * random.gen_range(-1.0..2.0));
+        SigmoidParams { alpha1, beta1, alpha2, beta2, alpha3, beta3 }
     });
-    [constant, gentle]
-        .into_iter()
-        .chain(drawn)
-        .take(options.starts)
-        .collect()
+    [constant, gentle].into_iter().chain(drawn).take(options.starts).collect()
 }
 
 #[cfg(test)]
@@ -320,21 +250,11 @@ mod tests {
     }
 
     fn scaled(truth: SigmoidParams, scale: f64) -> SigmoidParams {
-        SigmoidParams {
-            alpha1: truth.alpha1 * scale,
-            beta1: truth.beta1 * scale,
-            ..truth
-        }
+        SigmoidParams { alpha1: truth.alpha1 * scale, beta1: truth.beta1 * scale, ..truth }
     }
 
-    const TRUTH: SigmoidParams = SigmoidParams {
-        alpha1: 1.0,
-        beta1: 0.15,
-        alpha2: 0.6,
-        beta2: 0.03,
-        alpha3: 2.5,
-        beta3: -0.08,
-    };
+    const TRUTH: SigmoidParams =
+        SigmoidParams { alpha1: 1.0, beta1: 0.15, alpha2: 0.6, beta2: 0.03, alpha3: 2.5, beta3: -0.08 };
 
     fn largest_relative_error(fit: &SigmoidFit, truth: &SigmoidParams) -> f64 {
         let mut largest = 0.0_f64;
@@ -375,21 +295,14 @@ mod tests {
     fn no_nearby_point_is_better() {
         let points = synthetic(&scaled(TRUTH, 0.05), 0.02, 3);
         let fit = fit_sigmoid(&points, &MapOptions::default()).unwrap();
-        let posterior = Posterior {
-            points: &points,
-            sigma_floor_s: fit.sigma_floor_s,
-        };
+        let posterior = Posterior { points: &points, sigma_floor_s: fit.sigma_floor_s };
         assert!((posterior.log_density(&fit.params) - fit.log_posterior).abs() < 1e-9);
         for k in 0..6 {
             for step in [-1e-4, 1e-4] {
                 let mut numbers = fit.params.to_array();
                 numbers[k] += step * numbers[k].abs().max(1e-3);
                 let moved = posterior.log_density(&SigmoidParams::from_array(numbers));
-                assert!(
-                    moved < fit.log_posterior + 1e-9,
-                    "{}",
-                    SigmoidParams::NAMES[k]
-                );
+                assert!(moved < fit.log_posterior + 1e-9, "{}", SigmoidParams::NAMES[k]);
             }
         }
     }
@@ -400,10 +313,7 @@ mod tests {
         let mut turned = points.clone();
         turned.reverse();
         turned.swap(2, 7);
-        let options = MapOptions {
-            seed: 5,
-            ..MapOptions::default()
-        };
+        let options = MapOptions { seed: 5, ..MapOptions::default() };
         let fit = fit_sigmoid(&points, &options).unwrap();
         assert_eq!(fit, fit_sigmoid(&points, &options).unwrap());
         assert_eq!(fit, fit_sigmoid(&turned, &options).unwrap());
@@ -411,17 +321,10 @@ mod tests {
 
     #[test]
     fn non_convergence_is_reported() {
-        let options = MapOptions {
-            max_iterations: 1,
-            starts: 3,
-            ..MapOptions::default()
-        };
+        let options = MapOptions { max_iterations: 1, starts: 3, ..MapOptions::default() };
         let fit = fit_sigmoid(&synthetic(&TRUTH, 0.02, 1), &options).unwrap();
         assert!(!fit.converged);
-        assert_eq!(
-            (fit.starts, fit.converged_starts, fit.iterations),
-            (3, 0, 1)
-        );
+        assert_eq!((fit.starts, fit.converged_starts, fit.iterations), (3, 0, 1));
         assert!(fit.params.is_finite());
     }
 
@@ -441,40 +344,24 @@ mod tests {
     #[test]
     fn one_rate_or_one_count_is_enough_to_fit() {
         let all = synthetic(&scaled(TRUTH, 0.01), 0.01, 2);
-        let one_count: Vec<_> = all
-            .iter()
-            .filter(|point| point.instances == 8)
-            .cloned()
-            .collect();
+        let one_count: Vec<_> = all.iter().filter(|point| point.instances == 8).cloned().collect();
         let fit = fit_sigmoid(&one_count, &MapOptions::default()).unwrap();
         assert!(fit.converged && fit.rmse_s < 0.001, "{fit:?}");
         let mut one_rate = all;
         one_rate.iter_mut().for_each(|point| point.rate = 0.0);
-        assert!(
-            fit_sigmoid(&one_rate, &MapOptions::default())
-                .unwrap()
-                .params
-                .is_finite()
-        );
+        assert!(fit_sigmoid(&one_rate, &MapOptions::default()).unwrap().params.is_finite());
     }
 
     #[test]
     fn extreme_times_do_not_break_the_search() {
-        for seconds in [
-            [1e-12, 2e-12, 1e-12, 3e-12],
-            [1e3, 1e5, 1e4, 1e6],
-            [1e-300, 1e-3, 1.0, 1e100],
-        ] {
+        for seconds in [[1e-12, 2e-12, 1e-12, 3e-12], [1e3, 1e5, 1e4, 1e6], [1e-300, 1e-3, 1.0, 1e100]] {
             let mut points = synthetic(&TRUTH, 0.0, 0);
             points.truncate(4);
             for (point, seconds) in points.iter_mut().zip(seconds) {
                 point.seconds = seconds;
             }
             match fit_sigmoid(&points, &MapOptions::default()) {
-                Ok(fit) => assert!(
-                    fit.params.is_finite() && fit.log_posterior.is_finite(),
-                    "{fit:?}"
-                ),
+                Ok(fit) => assert!(fit.params.is_finite() && fit.log_posterior.is_finite(), "{fit:?}"),
                 Err(error) => assert!(matches!(error, Error::NoFit { .. }), "{error}"),
             }
         }
@@ -489,38 +376,16 @@ mod tests {
             change(&mut points[3]);
             fit_sigmoid(&points, &options).unwrap_err().to_string()
         };
-        assert_eq!(
-            with(&|p| p.seconds = f64::NAN),
-            "a beside b: seconds is NaN, but must be finite and above 0"
-        );
-        assert_eq!(
-            with(&|p| p.seconds = -0.5),
-            "a beside b: seconds is -0.5, but must be finite and above 0"
-        );
+        assert_eq!(with(&|p| p.seconds = f64::NAN), "a beside b: seconds is NaN, but must be finite and above 0");
+        assert_eq!(with(&|p| p.seconds = -0.5), "a beside b: seconds is -0.5, but must be finite and above 0");
         assert!(with(&|p| p.rate = f64::INFINITY).contains("rate is inf"));
         assert!(with(&|p| p.rate = -1.0).contains("rate is -1"));
         assert!(with(&|p| p.instances = 0).contains("instances is 0"));
         assert!(with(&|p| p.neighbour = "c".into()).contains("a beside c"));
         assert!(matches!(fit_sigmoid(&[], &options), Err(Error::NoPoints)));
-        assert!(matches!(
-            fit_sigmoid(&good[..3], &options),
-            Err(Error::TooFewPoints {
-                found: 3,
-                needed: 4,
-                ..
-            })
-        ));
-        let options = MapOptions {
-            sigma_floor: 0.0,
-            ..MapOptions::default()
-        };
-        assert!(matches!(
-            fit_sigmoid(&good, &options),
-            Err(Error::InvalidOption {
-                name: "sigma_floor",
-                ..
-            })
-        ));
+        assert!(matches!(fit_sigmoid(&good[..3], &options), Err(Error::TooFewPoints { found: 3, needed: 4, .. })));
+        let options = MapOptions { sigma_floor: 0.0, ..MapOptions::default() };
+        assert!(matches!(fit_sigmoid(&good, &options), Err(Error::InvalidOption { name: "sigma_floor", .. })));
     }
 
     proptest::proptest! {

@@ -16,7 +16,5 @@ pub use batch::{CurveSet, fit_all};
 pub use elbow::{Elbow, ElbowShape, find_elbow};
 pub use map_fit::{MIN_POINTS, MapOptions, SigmoidFit, fit_sigmoid};
 pub use point::ContentionPoint;
-pub use segments::{
-    DEFAULT_END, DEFAULT_INSTANCES, DEFAULT_SENSITIVITY, FittedLine, Split, TwoSegments,
-};
+pub use segments::{DEFAULT_END, DEFAULT_INSTANCES, DEFAULT_SENSITIVITY, FittedLine, Split, TwoSegments};
 pub use sigmoid::SigmoidParams;

@@ -38,11 +38,7 @@ impl ContentionPoint {
             return invalid("instances", 0.0, "at least 1");
         }
         if !(self.rate.is_finite() && self.rate >= 0.0) {
-            return invalid(
-                "rate",
-                self.rate,
-                "finite and at least 0 requests per second",
-            );
+            return invalid("rate", self.rate, "finite and at least 0 requests per second");
         }
         if !(self.seconds.is_finite() && self.seconds > 0.0) {
             return invalid("seconds", self.seconds, "finite and above 0");

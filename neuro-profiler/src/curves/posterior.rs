@@ -27,9 +27,7 @@ pub(super) struct Posterior<'a> {
 impl Posterior<'_> {
     /// Q: the sum of the squared errors (s²).
     pub(super) fn squared_error(&self, params: &SigmoidParams) -> f64 {
-        let error = |point: &ContentionPoint| {
-            point.seconds - params.seconds(f64::from(point.instances), point.rate)
-        };
+        let error = |point: &ContentionPoint| point.seconds - params.seconds(f64::from(point.instances), point.rate);
         self.points.iter().map(|point| error(point).powi(2)).sum()
     }
 
@@ -45,12 +43,9 @@ impl Posterior<'_> {
         let k = self.points.len() as f64;
         let squared_error = self.squared_error(params);
         let sigma = self.best_sigma(squared_error);
-        let likelihood =
-            -0.5 * k * (2.0 * PI).ln() - k * sigma.ln() - squared_error / (2.0 * sigma * sigma);
+        let likelihood = -0.5 * k * (2.0 * PI).ln() - k * sigma.ln() - squared_error / (2.0 * sigma * sigma);
         let noise_prior = (2.0 / PI).sqrt().ln() - 0.5 * sigma * sigma;
-        let normal = |x: f64| {
-            -0.5 * (2.0 * PI).ln() - PRIOR_DEVIATION.ln() - 0.5 * (x / PRIOR_DEVIATION).powi(2)
-        };
+        let normal = |x: f64| -0.5 * (2.0 * PI).ln() - PRIOR_DEVIATION.ln() - 0.5 * (x / PRIOR_DEVIATION).powi(2);
         likelihood + noise_prior + params.to_array().into_iter().map(normal).sum::<f64>()
     }
 }
@@ -83,13 +78,9 @@ impl Gradient for Posterior<'_> {
     fn gradient(&self, numbers: &Vec<f64>) -> Result<Vec<f64>, Error> {
         let params = params_of(numbers);
         let precision = self.best_sigma(self.squared_error(&params)).powi(-2);
-        let mut gradient: Vec<f64> = numbers
-            .iter()
-            .map(|x| x / PRIOR_DEVIATION.powi(2))
-            .collect();
+        let mut gradient: Vec<f64> = numbers.iter().map(|x| x / PRIOR_DEVIATION.powi(2)).collect();
         for point in self.points {
-            let (seconds, slopes) =
-                params.seconds_and_gradient(f64::from(point.instances), point.rate);
+            let (seconds, slopes) = params.seconds_and_gradient(f64::from(point.instances), point.rate);
             let pull = (seconds - point.seconds) * precision;
             for (entry, slope) in gradient.iter_mut().zip(slopes) {
                 *entry += pull * slope;
@@ -129,10 +120,7 @@ mod tests {
 
     fn points(scale: f64) -> Vec<ContentionPoint> {
         let mut points = Vec::new();
-        for (k, (instances, rate)) in [(1, 1.0), (1, 4.0), (4, 2.0), (8, 3.0), (16, 1.0)]
-            .into_iter()
-            .enumerate()
-        {
+        for (k, (instances, rate)) in [(1, 1.0), (1, 4.0), (4, 2.0), (8, 3.0), (16, 1.0)].into_iter().enumerate() {
             points.push(ContentionPoint {
                 app: "a".into(),
                 neighbour: "b".into(),
@@ -149,10 +137,7 @@ mod tests {
         // Times of 1 s with σ free; of 0.5 ms with σ free; and of 1 s with σ held by its floor.
         for (scale, floor) in [(1.0, 1e-3), (5e-4, 5e-7), (1.0, 3.0)] {
             let points = points(scale);
-            let posterior = Posterior {
-                points: &points,
-                sigma_floor_s: floor,
-            };
+            let posterior = Posterior { points: &points, sigma_floor_s: floor };
             let base = vec![1.2 * scale, 0.1 * scale, 0.4, 0.02, 1.5, -0.1];
             let gradient = posterior.gradient(&base).unwrap();
             for k in 0..6 {
@@ -160,14 +145,9 @@ mod tests {
                 let (mut up, mut down) = (base.clone(), base.clone());
                 up[k] += step;
                 down[k] -= step;
-                let numeric =
-                    (posterior.cost(&up).unwrap() - posterior.cost(&down).unwrap()) / (2.0 * step);
+                let numeric = (posterior.cost(&up).unwrap() - posterior.cost(&down).unwrap()) / (2.0 * step);
                 let tolerance = 1e-5 * (1.0 + gradient[k].abs());
-                assert!(
-                    (numeric - gradient[k]).abs() < tolerance,
-                    "{scale}, {k}: {numeric} ≠ {}",
-                    gradient[k]
-                );
+                assert!((numeric - gradient[k]).abs() < tolerance, "{scale}, {k}: {numeric} ≠ {}", gradient[k]);
             }
         }
     }
@@ -175,15 +155,10 @@ mod tests {
     #[test]
     fn best_sigma_beats_its_neighbours() {
         let points = points(1.0);
-        let posterior = Posterior {
-            points: &points,
-            sigma_floor_s: 1e-9,
-        };
+        let posterior = Posterior { points: &points, sigma_floor_s: 1e-9 };
         let k = points.len() as f64;
         for squared_error in [1e-8, 0.01, 1.0, 400.0] {
-            let density = |sigma: f64| {
-                -k * sigma.ln() - squared_error / (2.0 * sigma * sigma) - 0.5 * sigma * sigma
-            };
+            let density = |sigma: f64| -k * sigma.ln() - squared_error / (2.0 * sigma * sigma) - 0.5 * sigma * sigma;
             let best = posterior.best_sigma(squared_error);
             assert!(density(best) > density(best * 1.001), "{squared_error}");
             assert!(density(best) > density(best * 0.999), "{squared_error}");
@@ -193,26 +168,13 @@ mod tests {
     #[test]
     fn log_density_of_one_exact_point_by_hand() {
         // One point met exactly by θ₁ = 2, θ₂ = θ₃ = 0 (T = 1), σ at its floor of 0.5.
-        let points = [ContentionPoint {
-            app: "a".into(),
-            neighbour: "b".into(),
-            instances: 1,
-            rate: 1.0,
-            seconds: 1.0,
-        }];
-        let posterior = Posterior {
-            points: &points,
-            sigma_floor_s: 0.5,
-        };
-        let params = SigmoidParams {
-            alpha1: 2.0,
-            ..SigmoidParams::default()
-        };
+        let points =
+            [ContentionPoint { app: "a".into(), neighbour: "b".into(), instances: 1, rate: 1.0, seconds: 1.0 }];
+        let posterior = Posterior { points: &points, sigma_floor_s: 0.5 };
+        let params = SigmoidParams { alpha1: 2.0, ..SigmoidParams::default() };
         let normal = |x: f64, sd: f64| (-0.5 * (x / sd).powi(2)).exp() / (sd * (2.0 * PI).sqrt());
-        let expected = normal(0.0, 0.5).ln()
-            + normal(2.0, 2.5).ln()
-            + 5.0 * normal(0.0, 2.5).ln()
-            + (2.0 * normal(0.5, 1.0)).ln();
+        let expected =
+            normal(0.0, 0.5).ln() + normal(2.0, 2.5).ln() + 5.0 * normal(0.0, 2.5).ln() + (2.0 * normal(0.5, 1.0)).ln();
         assert!((posterior.log_density(&params) - expected).abs() < 1e-12);
     }
 }

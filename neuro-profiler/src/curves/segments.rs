@@ -40,17 +40,11 @@ impl FittedLine {
             .fit(&Dataset::new(records, targets))
             .map_err(|error| Error::Line(Box::new(error)))?;
         let slope = line.params().first().copied().unwrap_or(f64::NAN);
-        Ok(Self {
-            slope,
-            intercept: line.intercept(),
-        })
+        Ok(Self { slope, intercept: line.intercept() })
     }
 
     fn squared_error(&self, points: &[(f64, f64)]) -> f64 {
-        points
-            .iter()
-            .map(|(n, seconds)| (seconds - self.at(*n)).powi(2))
-            .sum()
+        points.iter().map(|(n, seconds)| (seconds - self.at(*n)).powi(2)).sum()
     }
 }
 
@@ -94,11 +88,7 @@ impl TwoSegments {
     ///
     /// [`Error::InvalidCurve`] if the curve is not finite at that rate.
     pub fn of_sigmoid(params: &SigmoidParams, rate: f64) -> Result<Self> {
-        Self::fit(
-            &DEFAULT_INSTANCES.map(|n| (n, params.seconds(n, rate))),
-            DEFAULT_END,
-            DEFAULT_SENSITIVITY,
-        )
+        Self::fit(&DEFAULT_INSTANCES.map(|n| (n, params.seconds(n, rate))), DEFAULT_END, DEFAULT_SENSITIVITY)
     }
 
     /// Two segments through the points (n, seconds) of a convex increasing curve, in ascending order of n and at least three,
@@ -110,19 +100,12 @@ impl TwoSegments {
     /// [`Error::Line`] if the regression fails.
     pub fn fit(points: &[(f64, f64)], end: f64, sensitivity: f64) -> Result<Self> {
         if points.len() < 3 {
-            return Err(Error::CurveTooShort {
-                found: points.len(),
-                needed: 3,
-            });
+            return Err(Error::CurveTooShort { found: points.len(), needed: 3 });
         }
         check_curve(points)?;
         let (first, last) = (points[0].0, points[points.len() - 1].0);
         if !(end.is_finite() && end >= last) {
-            return Err(Error::InvalidOption {
-                name: "end",
-                value: end,
-                required: "finite and at least the last n",
-            });
+            return Err(Error::InvalidOption { name: "end", value: end, required: "finite and at least the last n" });
         }
         let (split, index) = match find_elbow(points, ElbowShape::ConvexIncreasing, sensitivity)? {
             Some(elbow) => (Split::Elbow, elbow.index),
@@ -142,21 +125,14 @@ impl TwoSegments {
 
     /// The seconds at `n` instances on the two segments, each extended beyond its end.
     pub fn at(&self, n: f64) -> f64 {
-        let (from, to) = if n < self.elbow.0 {
-            (self.start, self.elbow)
-        } else {
-            (self.elbow, self.end)
-        };
+        let (from, to) = if n < self.elbow.0 { (self.start, self.elbow) } else { (self.elbow, self.end) };
         from.1 + (n - from.0) / (to.0 - from.0) * (to.1 - from.1)
     }
 }
 
 /// The lines up to and from the point at `index`, which lies inside.
 fn lines_around(points: &[(f64, f64)], index: usize) -> Result<(FittedLine, FittedLine)> {
-    Ok((
-        FittedLine::through(&points[..=index])?,
-        FittedLine::through(&points[index..])?,
-    ))
+    Ok((FittedLine::through(&points[..=index])?, FittedLine::through(&points[index..])?))
 }
 
 /// The inner point that leaves the least squared error; the leftmost of equals, up to rounding.
@@ -178,10 +154,7 @@ mod tests {
     use super::*;
 
     fn close(a: (f64, f64), b: (f64, f64)) {
-        assert!(
-            (a.0 - b.0).abs() < 1e-12 && (a.1 - b.1).abs() < 1e-9,
-            "{a:?} ≠ {b:?}"
-        );
+        assert!((a.0 - b.0).abs() < 1e-12 && (a.1 - b.1).abs() < 1e-9, "{a:?} ≠ {b:?}");
     }
 
     /// Flat at 1 s up to 10 instances, then 0.5 s more per instance: the lines are exact on both sides.
@@ -218,15 +191,9 @@ mod tests {
     #[test]
     fn without_an_elbow_the_squared_error_decides() {
         for (slope_before, slope_after, bend) in [(1.0, 1.5, 12.0), (2.0, 0.5, 6.0)] {
-            let bent = |n: f64| {
-                2.0 + slope_before * (n.min(bend) - 4.0) + slope_after * (n - bend).max(0.0)
-            };
-            let lines = TwoSegments::fit(
-                &DEFAULT_INSTANCES.map(|n| (n, bent(n))),
-                DEFAULT_END,
-                DEFAULT_SENSITIVITY,
-            )
-            .unwrap();
+            let bent = |n: f64| 2.0 + slope_before * (n.min(bend) - 4.0) + slope_after * (n - bend).max(0.0);
+            let lines =
+                TwoSegments::fit(&DEFAULT_INSTANCES.map(|n| (n, bent(n))), DEFAULT_END, DEFAULT_SENSITIVITY).unwrap();
             assert_eq!(lines.split, Split::LeastSquares);
             close(lines.elbow, (bend, bent(bend)));
             close(lines.end, (16.0, bent(16.0)));
@@ -240,61 +207,29 @@ mod tests {
             let lines = TwoSegments::fit(&points, DEFAULT_END, DEFAULT_SENSITIVITY).unwrap();
             assert_eq!(lines.split, Split::LeastSquares);
             for n in [4.0, 9.0, 16.0] {
-                assert!(
-                    (lines.at(n) - 5e-3 - slope * n).abs() < 1e-12,
-                    "{slope} {n}: {lines:?}"
-                );
+                assert!((lines.at(n) - 5e-3 - slope * n).abs() < 1e-12, "{slope} {n}: {lines:?}");
             }
         }
     }
 
     #[test]
     fn a_rising_sigmoid_gives_rising_lines() {
-        let params = SigmoidParams {
-            alpha1: 1.0,
-            beta1: 0.4,
-            alpha2: 1.0,
-            beta2: 0.0,
-            alpha3: 6.0,
-            beta3: -0.35,
-        };
+        let params = SigmoidParams { alpha1: 1.0, beta1: 0.4, alpha2: 1.0, beta2: 0.0, alpha3: 6.0, beta3: -0.35 };
         let lines = TwoSegments::of_sigmoid(&params, 2.0).unwrap();
-        assert!(
-            lines.left.slope >= 0.0 && lines.right.slope >= lines.left.slope,
-            "{lines:?}"
-        );
+        assert!(lines.left.slope >= 0.0 && lines.right.slope >= lines.left.slope, "{lines:?}");
         for n in DEFAULT_INSTANCES {
             let exact = params.seconds(n, 2.0);
-            assert!(
-                (lines.at(n) - exact).abs() < 0.3,
-                "{n}: {} ≠ {exact}",
-                lines.at(n)
-            );
+            assert!((lines.at(n) - exact).abs() < 0.3, "{n}: {} ≠ {exact}", lines.at(n));
         }
     }
 
     #[test]
     fn bad_input_is_named() {
         let fit = |points: &[(f64, f64)], end| TwoSegments::fit(points, end, 1.5);
-        assert!(matches!(
-            fit(&[(1.0, 1.0), (2.0, 2.0)], 4.0),
-            Err(Error::CurveTooShort {
-                found: 2,
-                needed: 3
-            })
-        ));
+        assert!(matches!(fit(&[(1.0, 1.0), (2.0, 2.0)], 4.0), Err(Error::CurveTooShort { found: 2, needed: 3 })));
         let points = [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)];
-        assert!(matches!(
-            fit(&points, 2.0),
-            Err(Error::InvalidOption { name: "end", .. })
-        ));
-        let unbounded = SigmoidParams {
-            alpha1: f64::INFINITY,
-            ..SigmoidParams::default()
-        };
-        assert!(matches!(
-            TwoSegments::of_sigmoid(&unbounded, 1.0),
-            Err(Error::InvalidCurve { index: 0, .. })
-        ));
+        assert!(matches!(fit(&points, 2.0), Err(Error::InvalidOption { name: "end", .. })));
+        let unbounded = SigmoidParams { alpha1: f64::INFINITY, ..SigmoidParams::default() };
+        assert!(matches!(TwoSegments::of_sigmoid(&unbounded, 1.0), Err(Error::InvalidCurve { index: 0, .. })));
     }
 }

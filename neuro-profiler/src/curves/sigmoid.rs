@@ -31,26 +31,12 @@ impl SigmoidParams {
 
     /// The numbers in the order of [`SigmoidParams::NAMES`].
     pub fn to_array(self) -> [f64; 6] {
-        [
-            self.alpha1,
-            self.beta1,
-            self.alpha2,
-            self.beta2,
-            self.alpha3,
-            self.beta3,
-        ]
+        [self.alpha1, self.beta1, self.alpha2, self.beta2, self.alpha3, self.beta3]
     }
 
     /// The curve with these numbers, in the order of [`SigmoidParams::NAMES`].
     pub fn from_array([alpha1, beta1, alpha2, beta2, alpha3, beta3]: [f64; 6]) -> Self {
-        Self {
-            alpha1,
-            beta1,
-            alpha2,
-            beta2,
-            alpha3,
-            beta3,
-        }
+        Self { alpha1, beta1, alpha2, beta2, alpha3, beta3 }
     }
 
     /// Whether all six numbers are finite.
@@ -97,14 +83,7 @@ mod tests {
 
     #[test]
     fn known_values() {
-        let curve = SigmoidParams {
-            alpha1: 1.0,
-            beta1: 0.5,
-            alpha2: 2.0,
-            beta2: 0.0,
-            alpha3: 3.0,
-            beta3: -0.5,
-        };
+        let curve = SigmoidParams { alpha1: 1.0, beta1: 0.5, alpha2: 2.0, beta2: 0.0, alpha3: 3.0, beta3: -0.5 };
         // n = 2: θ = (2, 2, 2). At λ = θ₃ half of θ₁; at λ = 2 + ln(3)/2 three quarters of it.
         assert!((curve.seconds(2.0, 2.0) - 1.0).abs() < 1e-15);
         assert!((curve.seconds(2.0, 2.0 + 3f64.ln() / 2.0) - 1.5).abs() < 1e-15);
@@ -112,19 +91,11 @@ mod tests {
 
     #[test]
     fn extremes_stay_finite() {
-        let curve = SigmoidParams {
-            alpha1: 1.0,
-            alpha2: 1e6,
-            alpha3: 1.0,
-            ..SigmoidParams::default()
-        };
+        let curve = SigmoidParams { alpha1: 1.0, alpha2: 1e6, alpha3: 1.0, ..SigmoidParams::default() };
         for (rate, expected) in [(0.0, 0.0), (1.0, 0.5), (2.0, 1.0), (1e12, 1.0)] {
             let (seconds, gradient) = curve.seconds_and_gradient(4.0, rate);
             assert_eq!(seconds, expected, "rate {rate}");
-            assert!(
-                gradient.iter().all(|slope| slope.is_finite()),
-                "rate {rate}: {gradient:?}"
-            );
+            assert!(gradient.iter().all(|slope| slope.is_finite()), "rate {rate}: {gradient:?}");
         }
         // Deep in the tail the value is tiny, not zero: 1 / (1 + e⁷⁰⁰).
         assert!(logistic(-700.0).0 > 0.0);
@@ -141,12 +112,7 @@ mod tests {
             up[k] += 1e-6;
             down[k] -= 1e-6;
             let numeric = (at(up) - at(down)) / 2e-6;
-            assert!(
-                (numeric - gradient[k]).abs() < 1e-8,
-                "{}: {numeric} ≠ {}",
-                SigmoidParams::NAMES[k],
-                gradient[k]
-            );
+            assert!((numeric - gradient[k]).abs() < 1e-8, "{}: {numeric} ≠ {}", SigmoidParams::NAMES[k], gradient[k]);
         }
     }
 }

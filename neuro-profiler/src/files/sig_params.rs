@@ -33,10 +33,7 @@ pub fn read_sig_params(path: &Path) -> Result<BTreeMap<String, BTreeMap<String, 
         let mut row = BTreeMap::new();
         for (neighbour, value) in object(path, &app, &value)? {
             let key = format!("{app}.{neighbour}");
-            row.insert(
-                neighbour.clone(),
-                params(path, &key, object(path, &key, value)?)?,
-            );
+            row.insert(neighbour.clone(), params(path, &key, object(path, &key, value)?)?);
         }
         curves.insert(app, row);
     }
@@ -49,31 +46,17 @@ pub fn read_sig_params(path: &Path) -> Result<BTreeMap<String, BTreeMap<String, 
 /// # Errors
 ///
 /// [`Error::Io`](crate::Error::Io), or [`Error::Key`](crate::Error::Key) for a number that is not finite: nothing is written then.
-pub fn write_sig_params(
-    path: &Path,
-    fits: &BTreeMap<String, BTreeMap<String, SigmoidFit>>,
-) -> Result<()> {
+pub fn write_sig_params(path: &Path, fits: &BTreeMap<String, BTreeMap<String, SigmoidFit>>) -> Result<()> {
     let mut file: BTreeMap<&str, BTreeMap<&str, Entry>> = BTreeMap::new();
     for (app, row) in fits {
         let entries = file.entry(app).or_default();
         for (neighbour, fit) in row {
-            let notes = [
-                ("sigma_s", fit.sigma_s),
-                ("rmse_s", fit.rmse_s),
-                ("log_posterior", fit.log_posterior),
-            ];
-            let numbers = SigmoidParams::NAMES
-                .into_iter()
-                .zip(fit.params.to_array())
-                .chain(notes);
+            let notes = [("sigma_s", fit.sigma_s), ("rmse_s", fit.rmse_s), ("log_posterior", fit.log_posterior)];
+            let numbers = SigmoidParams::NAMES.into_iter().zip(fit.params.to_array()).chain(notes);
             for (name, number) in numbers {
                 if !number.is_finite() {
                     let key = format!("{app}.{neighbour}.{name}");
-                    return Err(json::refuse(
-                        path,
-                        key,
-                        format!("must be finite, but is {number}"),
-                    ));
+                    return Err(json::refuse(path, key, format!("must be finite, but is {number}")));
                 }
             }
             let entry = Entry {
@@ -93,21 +76,16 @@ pub fn write_sig_params(
 }
 
 fn object<'v>(path: &Path, key: &str, value: &'v Value) -> Result<&'v Map<String, Value>> {
-    value
-        .as_object()
-        .ok_or_else(|| json::refuse(path, key, format!("must be an object, but is {value}")))
+    value.as_object().ok_or_else(|| json::refuse(path, key, format!("must be an object, but is {value}")))
 }
 
 fn params(path: &Path, key: &str, entry: &Map<String, Value>) -> Result<SigmoidParams> {
     let mut numbers = [0.0; 6];
     for (number, name) in numbers.iter_mut().zip(SigmoidParams::NAMES) {
         let key = || format!("{key}.{name}");
-        let value = entry
-            .get(name)
-            .ok_or_else(|| json::refuse(path, key(), "is missing"))?;
-        *number = value.as_f64().ok_or_else(|| {
-            json::refuse(path, key(), format!("must be a number, but is {value}"))
-        })?;
+        let value = entry.get(name).ok_or_else(|| json::refuse(path, key(), "is missing"))?;
+        *number =
+            value.as_f64().ok_or_else(|| json::refuse(path, key(), format!("must be a number, but is {value}")))?;
     }
     Ok(SigmoidParams::from_array(numbers))
 }
@@ -158,16 +136,10 @@ mod tests {
 "#;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sig_params.json");
-        let fits = BTreeMap::from([(
-            "tclf-rf".to_owned(),
-            BTreeMap::from([("kalman-gru".to_owned(), fit())]),
-        )]);
+        let fits = BTreeMap::from([("tclf-rf".to_owned(), BTreeMap::from([("kalman-gru".to_owned(), fit())]))]);
         write_sig_params(&path, &fits).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), golden);
-        assert_eq!(
-            read_sig_params(&path).unwrap()["tclf-rf"]["kalman-gru"],
-            fit().params
-        );
+        assert_eq!(read_sig_params(&path).unwrap()["tclf-rf"]["kalman-gru"], fit().params);
     }
 
     #[test]
@@ -185,14 +157,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sig_params.json");
         let cases = [
-            (
-                r#"{"a": {"b": {"alpha1": 1, "beta1": 2}}}"#,
-                "a.b.alpha2: is missing",
-            ),
-            (
-                r#"{"a": {"b": {"alpha1": null}}}"#,
-                "a.b.alpha1: must be a number, but is null",
-            ),
+            (r#"{"a": {"b": {"alpha1": 1, "beta1": 2}}}"#, "a.b.alpha2: is missing"),
+            (r#"{"a": {"b": {"alpha1": null}}}"#, "a.b.alpha1: must be a number, but is null"),
             (r#"{"a": {"b": 3}}"#, "a.b: must be an object, but is 3"),
             (r#"{"a": 3}"#, "a: must be an object, but is 3"),
             ("[]", "top level: must be an object"),
@@ -201,14 +167,9 @@ mod tests {
         for (text, expected) in cases {
             fs::write(&path, text).unwrap();
             let message = read_sig_params(&path).unwrap_err().to_string();
-            assert!(
-                message.contains("sig_params.json") && message.contains(expected),
-                "{text}: {message}"
-            );
+            assert!(message.contains("sig_params.json") && message.contains(expected), "{text}: {message}");
         }
-        let missing = read_sig_params(&folder.path().join("none.json"))
-            .unwrap_err()
-            .to_string();
+        let missing = read_sig_params(&folder.path().join("none.json")).unwrap_err().to_string();
         assert!(missing.contains("none.json"), "{missing}");
     }
 
@@ -220,10 +181,7 @@ mod tests {
         broken.params.beta2 = f64::NAN;
         let fits = BTreeMap::from([("a".to_owned(), BTreeMap::from([("b".to_owned(), broken)]))]);
         let message = write_sig_params(&path, &fits).unwrap_err().to_string();
-        assert!(
-            message.contains("a.b.beta2: must be finite, but is NaN"),
-            "{message}"
-        );
+        assert!(message.contains("a.b.beta2: must be finite, but is NaN"), "{message}");
         assert!(!path.exists());
     }
 }
