@@ -2,6 +2,8 @@
 //!
 //! Nothing here asserts how fast anything is; a run may be `invalid` on a busy machine and is a measured run all the same.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

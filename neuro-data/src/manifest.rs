@@ -174,18 +174,17 @@ impl Default for LoadGate {
 impl LoadGate {
     /// Why a load does not pass; `None` where it does.
     pub fn objection(&self, load: &LoadReport) -> Option<String> {
+        // A hypervisor that gives the CPU to others is the usual reason on a shared machine.
+        let stolen = load.steal_share.filter(|share| *share >= 0.01);
+        let stolen = stolen.map_or(String::new(), |s| format!("; the hypervisor took {:.0} % of the CPU", 100.0 * s));
         if load.send_lateness_s.p99 > self.lateness_p99_s {
-            return Some(format!(
-                "p99 send lateness {:.2} ms is over {:.2} ms",
-                1e3 * load.send_lateness_s.p99,
-                1e3 * self.lateness_p99_s
-            ));
+            let (p99, limit) = (1e3 * load.send_lateness_s.p99, 1e3 * self.lateness_p99_s);
+            return Some(format!("p99 send lateness {p99:.2} ms is over {limit:.2} ms{stolen}"));
         }
         if load.achieved_rate < self.achieved_ratio * load.requested_rate {
-            return Some(format!(
-                "achieved {:.1} of {:.1} requests/s, under {} of it",
-                load.achieved_rate, load.requested_rate, self.achieved_ratio
-            ));
+            let (achieved, requested) = (load.achieved_rate, load.requested_rate);
+            let ratio = self.achieved_ratio;
+            return Some(format!("achieved {achieved:.1} of {requested:.1} requests/s, under {ratio} of it{stolen}"));
         }
         None
     }

@@ -1,5 +1,7 @@
 //! Run folders and datasets, from records to tables and back.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

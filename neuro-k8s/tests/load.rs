@@ -1,5 +1,7 @@
 //! The load generator against services that answer, hang, refuse and lie.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::time::Duration;
 
 use axum::Router;
