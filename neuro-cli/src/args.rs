@@ -22,7 +22,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// List the applications that can be deployed.
     Apps {
-        /// A TOML file of further [[app]] entries.
+        /// A TOML file with further applications.
         #[arg(long)]
         catalogue: Option<PathBuf>,
         /// One JSON object on standard output.
@@ -127,7 +127,7 @@ pub(crate) struct RunArgs {
     /// Where to deploy.
     #[arg(long, value_enum, default_value = "local")]
     pub(crate) target: TargetKind,
-    /// A TOML file of further [[app]] entries.
+    /// A TOML file with further applications.
     #[arg(long)]
     pub(crate) catalogue: Option<PathBuf>,
     /// File that keeps two drivers off this machine.
