@@ -63,9 +63,9 @@ impl Application {
         "--exit-with-parent",
     ];
 
-    /// Memory limit of one replica: `memory_gb` × 1.2, rounded to 0.1 GB.
+    /// Memory limit of one replica: `memory_gb` × 1.2, rounded to 0.1 GB and at least that.
     pub fn memory_limit_gb(&self) -> f64 {
-        (self.memory_gb * 12.0).round() / 10.0
+        (self.memory_gb * 12.0).round().max(1.0) / 10.0
     }
 
     /// The command of one replica, its placeholders still in.

@@ -13,11 +13,11 @@ use crate::load::REQUEST_PATH;
 use crate::{Endpoint, Error, Result};
 
 /// Path that readiness is asked for at.
-const HEALTH_PATH: &str = "/healthz";
+pub const HEALTH_PATH: &str = "/healthz";
 
 /// What a service says of its readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Health {
+pub enum Health {
     /// It answers with success.
     Ready,
     /// It answers otherwise.
@@ -51,7 +51,7 @@ async fn exchange(method: Method, authority: &str, path: &str, body: String) -> 
 }
 
 /// Asks for readiness once.
-pub(crate) async fn probe(authority: &str) -> Health {
+pub async fn probe(authority: &str) -> Health {
     match exchange(Method::GET, authority, HEALTH_PATH, String::new()).await {
         Some((status, _)) if status.is_success() => Health::Ready,
         Some((status, _)) => Health::Answers(status),

@@ -5,7 +5,7 @@ mod clock;
 pub mod counters;
 pub mod driver;
 mod error;
-mod health;
+pub mod health;
 pub mod host;
 mod interrupt;
 pub mod load;

@@ -77,6 +77,14 @@ struct Replica {
     peak_memory_gb: Option<f64>,
 }
 
+/// Which replica, and where it is to listen.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    tenant_index: usize,
+    number: u32,
+    port: u16,
+}
+
 impl LocalTarget {
     /// Takes this machine.
     ///
@@ -92,19 +100,12 @@ impl LocalTarget {
         Ok(Self { params, server, spawner, memory, replicas: Vec::new(), _lock: lock })
     }
 
-    fn start_replica(
-        &self,
-        run_id: &str,
-        spec: &RunSpec,
-        tenant_index: usize,
-        number: u32,
-        logs: &Path,
-    ) -> Result<Replica> {
+    fn start_replica(&self, run_id: &str, spec: &RunSpec, place: Place, logs: &Path) -> Result<Replica> {
+        let Place { tenant_index, number, port } = place;
         let tenant = &spec.tenants[tenant_index];
         let app = self.params.catalogue.get(&tenant.app)?;
         let failed =
             |reason: String| Error::Replica { tenant: tenant.id.clone(), replica: number, app: app.id.clone(), reason };
-        let port = free_port().map_err(Error::io("find", "a free loopback port"))?;
         let argv = self.command(app, port, spec);
         let log = logs.join(format!("{}-{number}.log", tenant.id));
         let log_file = File::create(&log).map_err(Error::io("create", log.display()))?;
@@ -198,15 +199,20 @@ impl Target for LocalTarget {
 
     async fn deploy(&mut self, run_id: &str, spec: &RunSpec, logs: &Path) -> Result<Vec<Endpoint>> {
         fs::create_dir_all(logs).map_err(Error::io("create", logs.display()))?;
+        let places: Vec<(usize, u32)> = spec
+            .tenants
+            .iter()
+            .enumerate()
+            .flat_map(|(tenant_index, tenant)| (0..tenant.instances).map(move |number| (tenant_index, number)))
+            .collect();
+        let ports = free_ports(places.len()).map_err(Error::io("find", "free loopback ports"))?;
         let mut endpoints = Vec::new();
-        for (tenant_index, tenant) in spec.tenants.iter().enumerate() {
-            let batch = self.params.catalogue.get(&tenant.app)?.batch;
-            for number in 0..tenant.instances {
-                let replica = self.start_replica(run_id, spec, tenant_index, number, logs)?;
-                let authority = format!("{}:{}", Ipv4Addr::LOCALHOST, replica.port);
-                endpoints.push(Endpoint { tenant: tenant_index, replica: number, authority, batch });
-                self.replicas.push(replica);
-            }
+        for ((tenant_index, number), port) in places.into_iter().zip(ports) {
+            let batch = self.params.catalogue.get(&spec.tenants[tenant_index].app)?.batch;
+            let replica = self.start_replica(run_id, spec, Place { tenant_index, number, port }, logs)?;
+            let authority = format!("{}:{}", Ipv4Addr::LOCALHOST, replica.port);
+            endpoints.push(Endpoint { tenant: tenant_index, replica: number, authority, batch });
+            self.replicas.push(replica);
         }
         Ok(endpoints)
     }
@@ -347,10 +353,12 @@ fn end_all(mut replicas: Vec<Replica>) {
     }
 }
 
-/// A loopback port that nobody listens on now. Another process may take it before the replica does; the replica then ends
-/// with a clear message and the run is done again.
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// Loopback ports that nobody listens on now, all different. Should another process take one before the replica does, the
+/// replica ends with a clear message, its run fails, and the next call does it again.
+fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let held = (0..count).map(bind).collect::<std::io::Result<Vec<_>>>()?;
+    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 /// Raises this process's limit of open descriptors to what it may have: an open loop needs one for each request in flight,
