@@ -41,6 +41,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         experiment: Experiment,
     },
+    /// Tell the versions of this command and of the solver it is linked to.
+    Version {
+        /// One JSON object on standard output.
+        #[arg(long)]
+        json: bool,
+    },
     /// End what a crash left of a run.
     Destroy {
         /// The run's id, as in its folder's name.

@@ -272,6 +272,14 @@ fn bad_input_is_refused_with_exit_code_2_and_a_held_lock_with_1() {
 }
 
 #[test]
+fn version_names_the_solver() {
+    let output = Command::new(env!("CARGO_BIN_EXE_neuro")).args(["version", "--json"]).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["tool"]["version"], env!("CARGO_PKG_VERSION"));
+    assert!(json["cbc"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit()), "{json}");
+}
+
+#[test]
 fn apps_lists_what_can_be_served() {
     let list = |argument: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_neuro")).arg("apps").args(argument).output().unwrap();

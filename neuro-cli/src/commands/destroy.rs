@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
+use neuro_cli::output;
 use neuro_data::Catalogue;
 use neuro_k8s::{LocalParams, LocalTarget, Target};
 
 use crate::args::TargetKind;
 
-#[expect(clippy::print_stdout, reason = "this is the command's result")]
 pub(crate) fn destroy(run_id: &str, target: TargetKind) -> anyhow::Result<ExitCode> {
     let TargetKind::Local = target;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut target = LocalTarget::new(LocalParams::new(Catalogue::built_in()))?;
     let ended = runtime.block_on(target.sweep(run_id))?;
-    println!("{ended} processes of {run_id} ended");
+    output::print(&format!("{ended} processes of {run_id} ended\n"));
     Ok(ExitCode::SUCCESS)
 }

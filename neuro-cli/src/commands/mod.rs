@@ -3,6 +3,7 @@
 mod apps;
 mod destroy;
 mod run;
+mod version;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Apps { catalogue, json } => apps::list(&read_catalogue(catalogue.as_deref())?, json),
         Command::App { command: AppCommand::Serve(serve) } => apps::serve(serve),
         Command::Run { experiment } => run::run(experiment),
+        Command::Version { json } => Ok(version::version(json)),
         Command::Destroy { run, target } => destroy::destroy(&run, target),
     }
 }

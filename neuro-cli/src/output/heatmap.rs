@@ -31,6 +31,17 @@ const LEAST_TOP: f64 = 2.0;
 /// # Errors
 ///
 /// If the number of cells does not match.
+///
+/// # Example
+/// ```
+/// use neuro_cli::output::{HeatCell, heatmap};
+///
+/// let apps = ["a".to_owned(), "b".to_owned()];
+/// let cell = |ratio| Some(HeatCell { ratio, lo: 0.9 * ratio, hi: 1.1 * ratio });
+/// let picture = heatmap("Slowdown", "of the mean", &apps, &apps, &[cell(1.1), cell(2.0), None, cell(1.0)])?;
+/// assert!(picture.starts_with("<svg") && picture.contains("n/a"));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub fn heatmap(
     title: &str,
     subtitle: &str,
