@@ -53,20 +53,18 @@
 //!
 //! # What an inference costs
 //!
-//! Default batch, one compute thread, on a 2-vCPU AMD EPYC VM:
+//! Default batch, one compute thread, on a 2-vCPU AMD EPYC VM; shortest and median service time of 40 requests over HTTP, one after
+//! another, the two builds in one run:
 //!
-//! | id | dev build, ms | release build, ms | start-up dev, s | start-up release, s | peak memory, MB |
+//! | id | dev build, ms | release build, ms | start-up dev, s | start-up release, s | peak memory dev, MB |
 //! |---|---|---|---|---|---|
-//! | `kalman-gru` | 0.54 (0.90) | 0.27 (0.46) | 0.006 | 0.005 | 20 |
-//! | `tclf-rf` | 0.06 (0.19) | 0.08 (0.17) | 0.17 | 0.22 | 25 |
-//! | `text-tbert` | 11 (14) | 4.2 (5.9) | 0.12 | 0.05 | 44 |
-//! | `tstr-lstm` | 74 (74) | 38 (51) | 0.17 | 0.15 | 56 |
+//! | `kalman-gru` | 0.64, 0.89 | 0.34, 0.53 | 0.02 | 0.002 | 22 |
+//! | `tclf-rf` | 0.23, 0.27 | 0.23, 0.31 | 0.13 | 0.09 | 22 |
+//! | `text-tbert` | 6.7, 8.3 | 4.5, 5.7 | 0.14 | 0.12 | 50 |
+//! | `tstr-lstm` | 67, 81 | 36, 39 | 0.12 | 0.08 | 63 |
 //!
-//! Measured over HTTP, one request after another (60 to 3,000 per application): the shortest service time and, in brackets, the mean
-//! processor time of the inference thread per request. The machine was compiling at the same time, so shortest times and
-//! processor times are given and not medians, and small differences mean nothing. Start-up is the shortest of several times from
-//! start to ready, peak memory `VmHWM`, which grows with the number of requests kept. `cargo bench` repeats the measurement of the
-//! inference alone.
+//! Peak memory is `VmHWM`; it grows with the number of requests kept. The dev build's rest over the release build is mostly the
+//! debug assertions of the matrix kernels. `cargo bench` repeats the measurement of the inference alone.
 //!
 //! # Platforms
 //!
