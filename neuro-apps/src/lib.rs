@@ -63,8 +63,8 @@
 //! | `text-tbert` | 6.7, 8.3 | 4.5, 5.7 | 0.14 | 0.12 | 50 |
 //! | `tstr-lstm` | 67, 81 | 36, 39 | 0.12 | 0.08 | 63 |
 //!
-//! Peak memory is `VmHWM`; it grows with the number of requests kept. The dev build's rest over the release build is mostly the
-//! debug assertions of the matrix kernels. `cargo bench` repeats the measurement of the inference alone.
+//! Peak memory is `VmHWM`; it grows with the number of requests kept. `cargo bench` repeats the measurement of the inference
+//! alone.
 //!
 //! # Platforms
 //!
