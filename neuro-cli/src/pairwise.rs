@@ -72,7 +72,8 @@ pub fn write_pairwise_results(out: &Path, runs: &[RunSpec]) -> anyhow::Result<Pa
 impl PairwiseResults {
     /// The tables and the paths, for a terminal.
     pub fn to_text(&self) -> String {
-        let apps: Vec<&String> = self.study.baselines.keys().collect();
+        let apps = self.study.apps();
+        let heaviest = self.study.heaviest_load();
         let mut text = String::from(
             "\nService time alone, and the noise floor (A/A difference of two runs of one configuration)\n",
         );
@@ -84,13 +85,16 @@ impl PairwiseResults {
         let mut header = vec!["observed app"];
         let beside: Vec<String> = apps.iter().map(|b| format!("beside {b}")).collect();
         header.extend(beside.iter().map(String::as_str));
-        let row = |a: &&String| {
-            let cells = apps.iter().map(|b| slowdown_cell(&self.study, self.study.heaviest(a, b)));
-            std::iter::once((*a).clone()).chain(cells).collect::<Vec<_>>()
+        let row = |a: &String| {
+            let cells = apps
+                .iter()
+                .map(|b| slowdown_cell(&self.study, heaviest.and_then(|load| self.study.beside(a, b, load))));
+            std::iter::once(a.clone()).chain(cells).collect::<Vec<_>>()
         };
         text += &table::render(&header, apps.iter().map(row).collect::<Vec<_>>());
-        if let Some(pair) = self.study.pairs.iter().max_by(|a, b| load(a).total_cmp(&load(b))) {
-            let _ = writeln!(text, "heaviest load: {} replicas x {}/s each", pair.instances, pair.rate);
+        if let Some((instances, rate)) = heaviest {
+            let _ =
+                writeln!(text, "heaviest load: {instances} replicas x {rate}/s each; – where no run of it is valid");
         }
         if self.study.pairs.iter().any(|pair| pair.time.is_none_or(|t| t.unstable || t.censored > 0)) {
             text += "! offered at least as much as it can serve, or not answered in time: the true time is longer\n";
@@ -136,10 +140,6 @@ fn milliseconds(seconds: f64) -> String {
     if ms < 10.0 { format!("{ms:.3} ms") } else { format!("{ms:.1} ms") }
 }
 
-fn load(pair: &PairMeasurement) -> f64 {
-    f64::from(pair.instances) * pair.rate
-}
-
 /// A slowdown with its interval; starved and unstable tenants are marked.
 fn slowdown_cell(study: &PairwiseStudy, pair: Option<&PairMeasurement>) -> String {
     let Some(pair) = pair else { return "–".to_owned() };
@@ -181,22 +181,23 @@ fn noise_json(noise: &[NoiseFloor]) -> anyhow::Result<Vec<u8>> {
 }
 
 fn slowdown_heatmap(study: &PairwiseStudy) -> anyhow::Result<String> {
-    let apps: Vec<String> = study.baselines.keys().cloned().collect();
+    let apps = study.apps();
+    let heaviest = study.heaviest_load();
     let cell = |a: &String, b: &String| {
-        let slowdown = study.slowdown(study.heaviest(a, b)?)?;
+        let slowdown = study.slowdown(study.beside(a, b, heaviest?)?)?;
         let (lo, hi) = slowdown.interval.unwrap_or((f64::NAN, f64::NAN));
         Some(HeatCell { ratio: slowdown.ratio, lo, hi })
     };
+    let cell = &cell;
     let cells: Vec<Option<HeatCell>> = apps.iter().flat_map(|a| apps.iter().map(move |b| cell(a, b))).collect();
-    let heaviest = study.pairs.iter().max_by(|a, b| load(a).total_cmp(&load(b)));
-    let subtitle = heaviest.map_or(String::new(), |pair| {
-        format!("mean beside {} replicas at {}/s each, over mean alone, with 95 % interval", pair.instances, pair.rate)
+    let subtitle = heaviest.map_or(String::new(), |(instances, rate)| {
+        format!("mean beside {instances} replicas at {rate}/s each, over mean alone, with 95 % interval")
     });
     heatmap("Slowdown beside each other", &subtitle, &apps, &apps, &cells)
 }
 
 fn contention_curves(study: &PairwiseStudy, fits: &CurveSet) -> anyhow::Result<String> {
-    let apps: Vec<&String> = study.baselines.keys().collect();
+    let apps = study.apps();
     let panel = |a: &String, b: &String| {
         let pairs: Vec<&PairMeasurement> = study.pairs.iter().filter(|p| &p.app == a && &p.neighbour == b).collect();
         let rates: BTreeSet<u64> = pairs.iter().map(|pair| pair.rate.to_bits()).collect();

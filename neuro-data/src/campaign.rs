@@ -80,7 +80,7 @@ pub fn pairwise<'a>(
     })
 }
 
-/// `runs` runs of random tenants that fill a server of `memory_gb` GB, without end in sight of an application's share.
+/// `runs` runs of random tenants that fill a server of `memory_gb` GB.
 ///
 /// A draw takes an application uniformly; one of the low load class is skipped with probability 0.4. High class: U{20..100}
 /// req/s and U{2..10} replicas per tenant; low class: U{1..5} req/s and U{1..3}; the rate per replica is the quotient. A run

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 use crate::files::{aside, sync_folder};
 use crate::run_folder::RunFolder;
 use crate::seed::derive_seed;
@@ -45,14 +48,9 @@ impl Dataset {
         }
         tables.finish()?;
 
-        let old = path.with_extension("old");
-        remove(&old)?;
-        if path.exists() {
-            fs::rename(path, &old).map_err(Error::io("rename", path))?;
-        }
-        fs::rename(&building, path).map_err(Error::io("rename", path))?;
+        put_in_place(&building, path).map_err(Error::io("put in place", path))?;
         sync_folder(path.parent());
-        remove(&old)?;
+        remove(&building)?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -218,6 +216,21 @@ fn counter_rates(
         (Some(mean), (rates.len() > 1).then(|| variance.sqrt()))
     };
     rates.into_iter().map(|(event, rates)| (event, describe(rates))).collect()
+}
+
+/// Puts a folder where another is, which is then where the first was. In one step, so that there is a whole one at every
+/// instant; where the file system cannot exchange names (some network ones), the old one goes first.
+fn put_in_place(new: &Path, path: &Path) -> std::io::Result<()> {
+    if !path.exists() {
+        return fs::rename(new, path);
+    }
+    match renameat_with(CWD, new, CWD, path, RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::remove_dir_all(path)?;
+            fs::rename(new, path)
+        }
+        exchanged => Ok(exchanged?),
+    }
 }
 
 fn remove(folder: &Path) -> Result<()> {

@@ -129,9 +129,9 @@ pub struct LoadReport {
     pub achieved_rate: f64,
     /// Median, 99th percentile and largest of sent − intended, seconds.
     pub send_lateness_s: Lateness,
-    /// CPU time of the generator's thread, seconds, and its share of one core over the load.
+    /// CPU time of the generator's thread, seconds.
     pub cpu_s: f64,
-    /// See `cpu_s`.
+    /// `cpu_s` as a share of one core over the load.
     pub cpu_share: f64,
     /// Share of the host's CPU time that its hypervisor gave to others during the load: what made everybody late without
     /// anybody's fault. `None` where the system does not tell.

@@ -130,7 +130,6 @@ fn statistics(samples: &mut [f64]) -> Option<[f64; 3]> {
         return None;
     }
     let mean = samples.iter().sum::<f64>() / samples.len() as f64;
-    // The upper part that the selection for p75 leaves is where p95 lies, so the second selection is on a quarter.
     let p75 = quantile(samples, 0.75);
     let p95 = quantile(samples, 0.95);
     Some([mean, p75, p95])

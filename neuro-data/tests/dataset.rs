@@ -186,6 +186,7 @@ fn building_again_replaces_and_a_crash_while_building_leaves_the_old() {
     Dataset::build(&path, &folders[..1]).unwrap();
     assert_eq!(Dataset::open(&path).unwrap().read::<RunRow>().unwrap().len(), 1);
     assert!(Dataset::open(out.path()).is_err());
+    assert!(!out.path().join("dataset.partial").exists(), "what was replaced is removed");
 }
 
 #[test]

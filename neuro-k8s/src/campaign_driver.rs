@@ -110,3 +110,16 @@ fn require_space(out: &Path, needed_gb: f64) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nearly_full_disk_is_an_error_with_its_figures() {
+        let folder = tempfile::tempdir().unwrap();
+        require_space(folder.path(), 0.0).unwrap();
+        let error = require_space(folder.path(), 1e9).unwrap_err();
+        assert!(matches!(&error, Error::DiskFull { needed_gb, .. } if *needed_gb == 1e9), "{error}");
+    }
+}

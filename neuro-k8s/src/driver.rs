@@ -263,3 +263,28 @@ fn manifest<T: Target>(
         cleanup: CleanupVerdict::Pending,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_names_casualties_before_lost_requests_before_the_gate() {
+        let sent = |status| Sent { sent_s: Some(0.0), client_end_s: None, reply: Default::default(), status };
+        let outcome = |lost: usize, p99| {
+            let mut report = LoadReport { requested_rate: 10.0, achieved_rate: 10.0, ..LoadReport::default() };
+            report.send_lateness_s.p99 = p99;
+            let mut all = vec![sent(RequestStatus::Ok); 200 - lost];
+            all.extend(vec![sent(RequestStatus::Failed); lost]);
+            LoadOutcome { sent: all, report }
+        };
+        let gate = LoadGate::default();
+        assert_eq!(verdict(&outcome(2, 0.0), &[], &gate), (RunStatus::Complete, None));
+        let (status, reason) = verdict(&outcome(3, 1.0), &[], &gate);
+        assert!(status == RunStatus::Invalid && reason.unwrap().contains("3 of 200"));
+        let (status, reason) = verdict(&outcome(0, 1.0), &[], &gate);
+        assert!(status == RunStatus::Invalid && reason.unwrap().contains("lateness"));
+        let (status, reason) = verdict(&outcome(3, 1.0), &["replica 0 ended".to_owned()], &gate);
+        assert_eq!((status, reason.as_deref()), (RunStatus::Failed, Some("replica 0 ended")));
+    }
+}

@@ -1,6 +1,6 @@
 //! What a pairwise campaign says: how much slower each application is beside each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use neuro_data::campaign::{NEIGHBOUR, OBSERVED};
 use neuro_data::store::TenantRow;
@@ -104,11 +104,28 @@ impl PairwiseStudy {
         Some(Slowdown::of(pair.time?, *self.baselines.get(&pair.app)?))
     }
 
-    /// The measurement of `app` beside the heaviest load of `neighbour`: the highest instances × rate.
-    pub fn heaviest(&self, app: &str, neighbour: &str) -> Option<&PairMeasurement> {
-        let load = |pair: &PairMeasurement| f64::from(pair.instances) * pair.rate;
-        let ours = self.pairs.iter().filter(|pair| pair.app == app && pair.neighbour == neighbour);
-        ours.max_by(|a, b| load(a).total_cmp(&load(b)))
+    /// Every application of the campaign, in order of name.
+    pub fn apps(&self) -> Vec<String> {
+        let beside = self.pairs.iter().flat_map(|pair| [&pair.app, &pair.neighbour]);
+        let all: BTreeSet<&String> = self.baselines.keys().chain(beside).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// The heaviest load of a neighbour: the (instances, rate) of the highest product, the more instances where equal.
+    pub fn heaviest_load(&self) -> Option<(u32, f64)> {
+        let product = |pair: &&PairMeasurement| f64::from(pair.instances) * pair.rate;
+        let heavier = |a: &&PairMeasurement, b: &&PairMeasurement| {
+            product(a).total_cmp(&product(b)).then(a.instances.cmp(&b.instances))
+        };
+        self.pairs.iter().max_by(heavier).map(|pair| (pair.instances, pair.rate))
+    }
+
+    /// The measurement of `app` beside one load of `neighbour`; `None` where no run of it is complete.
+    pub fn beside(&self, app: &str, neighbour: &str, (instances, rate): (u32, f64)) -> Option<&PairMeasurement> {
+        let is_it = |pair: &&PairMeasurement| {
+            pair.app == app && pair.neighbour == neighbour && pair.instances == instances && pair.rate == rate
+        };
+        self.pairs.iter().find(is_it)
     }
 }
 
@@ -206,6 +223,25 @@ mod tests {
         assert_eq!(pool(&[&starved]), None);
         let short = TenantRow { mean_s_lo: None, mean_s_hi: None, ..row(1.0, 0.0, 0.0, 5) };
         assert_eq!(pool(&[&short, &row(1.0, 0.9, 1.1, 50)]).unwrap().interval_s, None);
+    }
+
+    #[test]
+    fn slowdowns_are_compared_at_one_load() {
+        let pair = |app: &str, instances, rate| PairMeasurement {
+            app: app.into(),
+            neighbour: "n".into(),
+            instances,
+            rate,
+            time: None,
+        };
+        let pairs = vec![pair("a", 1, 60.0), pair("a", 4, 20.0), pair("b", 2, 40.0), pair("b", 2, 20.0)];
+        let study = PairwiseStudy { pairs, ..PairwiseStudy::default() };
+        // 4 x 20 and 2 x 40 are equally heavy; b was not measured at the first, and no lighter load stands in for it.
+        assert_eq!(study.heaviest_load(), Some((4, 20.0)));
+        assert!(study.beside("a", "n", (4, 20.0)).is_some());
+        assert!(study.beside("b", "n", (4, 20.0)).is_none());
+        assert_eq!(study.apps(), ["a", "b", "n"]);
+        assert_eq!(PairwiseStudy::default().heaviest_load(), None);
     }
 
     #[test]

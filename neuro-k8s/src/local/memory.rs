@@ -24,8 +24,19 @@ pub(super) struct MemoryLimit {
     group: Option<PathBuf>,
 }
 
-/// Prefix of our control groups' names.
+/// Prefix of our control groups' names; the driver's process id follows.
 const PREFIX: &str = "neuro-";
+
+/// The name of a control group of this driver.
+pub(super) fn group_name(of: &str) -> String {
+    format!("{PREFIX}{}-{of}", std::process::id())
+}
+
+/// Whether a control group was made by a driver that is gone.
+fn is_stale(name: &str) -> bool {
+    let driver = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+    driver.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+}
 
 impl MemoryControl {
     /// Looks where groups can be made, by making one and setting a limit.
@@ -36,7 +47,7 @@ impl MemoryControl {
     }
 
     fn works(&self) -> bool {
-        let name = format!("{PREFIX}probe-{}", std::process::id());
+        let name = group_name("probe");
         let limit = self.limit(&name, 1 << 30);
         limit.group.is_some()
     }
@@ -67,13 +78,13 @@ impl MemoryControl {
         }
     }
 
-    /// Removes groups of ours that hold no process, as a killed driver leaves them.
+    /// Removes what killed drivers left: groups of ours that hold no process.
     pub(super) fn remove_stale(&self) -> usize {
         let (Self::V1(base) | Self::V2(base)) = self else { return 0 };
         let Ok(entries) = fs::read_dir(base) else { return 0 };
         entries
             .filter_map(Result::ok)
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
+            .filter(|entry| is_stale(&entry.file_name().to_string_lossy()))
             .filter(|entry| fs::remove_dir(entry.path()).is_ok())
             .count()
     }
@@ -156,6 +167,13 @@ mod tests {
         assert_eq!(v2, [MemoryControl::V2("/sys/fs/cgroup/user.slice".into())]);
         assert_eq!(candidates("4:memory:/\n", unified), []);
         assert_eq!(candidates("", ""), []);
+    }
+
+    #[test]
+    fn only_the_groups_of_drivers_that_are_gone_are_stale() {
+        assert!(!is_stale(&group_name("t-0")));
+        assert!(is_stale(&format!("{PREFIX}{}-t-0", u32::MAX / 4)));
+        assert!(!is_stale("neuro-x") && !is_stale("another"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use neuro_data::{Application, Catalogue, CleanupVerdict, Host, ReplicaInfo, RunSpec};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-use self::memory::{MemoryControl, MemoryLimit};
+use self::memory::{MemoryControl, MemoryLimit, group_name};
 use self::spawner::{Program, RUN_VARIABLE, Spawner};
 use crate::counters::{ProcessCounters, peak_memory_gb};
 use crate::health::{Health, probe};
@@ -111,7 +111,7 @@ impl LocalTarget {
         let log_file = File::create(&log).map_err(Error::io("create", log.display()))?;
 
         let limit_gb = app.memory_limit_gb();
-        let name = format!("neuro-{}-{}-{number}", std::process::id(), tenant.id);
+        let name = group_name(&format!("{}-{number}", tenant.id));
         let mut memory = if self.params.limit_memory {
             self.memory.limit(&name, (limit_gb * 1e9) as u64)
         } else {
