@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,24 @@ pub enum Error {
     /// A body of a request that cannot be understood.
     #[error("{0}")]
     Request(String),
+
+    /// A file of weights that cannot be read or does not fit the model.
+    #[error("the checkpoint {} {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// Input tensors that are not those of the application.
+    #[error("{app} cannot infer on this input: {reason}")]
+    Input {
+        /// The application.
+        app: String,
+        /// What is wrong with the input.
+        reason: String,
+    },
 
     /// The number of compute threads is zero.
     #[error("the number of compute threads must be at least 1")]

@@ -75,6 +75,7 @@ pub mod app;
 pub mod apps;
 pub mod clock;
 pub mod error;
+pub mod infer;
 pub mod layers;
 #[cfg(feature = "serve")]
 pub mod metrics;

@@ -13,6 +13,7 @@
 //! whose client hangs up is withdrawn.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,13 +27,14 @@ use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::clock::{clock_id, monotonic_s};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Page};
 use crate::process::{compute_threads, when_input_ends};
-use crate::registry::{self, App};
+use crate::registry::{App, Registry};
 use crate::replica::{Completion, Counts, Replica, ReplicaOptions, Status};
 use crate::seed::fnv1a;
 
@@ -57,6 +59,10 @@ pub struct ServeArgs {
     /// Items per inference where a request does not say; the application's own default if left out
     #[arg(long, value_name = "B")]
     pub batch: Option<u64>,
+
+    /// Checkpoint to load in place of random weights, under the names of the Python original
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub weights: Option<PathBuf>,
 
     /// Compute threads of one inference
     #[arg(long, value_name = "T", default_value_t = 1)]
@@ -129,19 +135,19 @@ pub enum Health {
     Stopped,
 }
 
-/// Serves an application until the process ends. It listens first, then calls `on_listening`, and builds and warms up the
+/// Serves an application of the `registry` until the process ends. It listens first, then calls `on_listening`, and builds and warms up the
 /// application while health checks are answered already.
 ///
 /// `args.threads` takes effect through [`ensure_compute_threads`](crate::process::ensure_compute_threads), which the program
-/// calls before this function; `/healthz` reports the number in force. With `args.exit_with_parent` the function returns when
-/// standard input ends, and the program should then end.
+/// calls before this function; `/healthz` reports the number in force. The function returns on SIGTERM and SIGINT, which a container's first process
+/// would ignore otherwise, and, with `args.exit_with_parent`, when standard input ends; the program should then end.
 ///
 /// # Errors
 ///
 /// Bad usage ([`Error::exit_code`] 2): [`Error::UnknownApp`], [`Error::Batch`], [`Error::Bind`]. Failure (1): whatever error the
 /// application's construction or warm-up ends with, [`Error::Io`].
-pub fn serve(args: ServeArgs, on_listening: impl FnOnce(&Listening)) -> Result<()> {
-    let app = registry::find(&args.app)?;
+pub fn serve(args: ServeArgs, registry: &Registry, on_listening: impl FnOnce(&Listening)) -> Result<()> {
+    let app = registry.find(&args.app)?;
     let batch = args.batch.map_or(Ok(app.default_batch), |batch| app.check_batch(batch))?;
     let address = SocketAddr::new(args.host, args.port);
     let bind_error = |source| Error::Bind { address, source };
@@ -152,7 +158,7 @@ pub fn serve(args: ServeArgs, on_listening: impl FnOnce(&Listening)) -> Result<(
     let (started, await_started) = oneshot::channel();
     let replica = Replica::start(
         ReplicaOptions::new(listening.uid.clone(), batch),
-        move || app.build(args.seed),
+        move || Ok(Box::new(app.build(args.seed, args.weights.as_deref())?)),
         move |outcome| drop(started.send(outcome)),
     )?;
     let router = router(Service::new(app, batch, replica));
@@ -175,11 +181,15 @@ pub fn serve(args: ServeArgs, on_listening: impl FnOnce(&Listening)) -> Result<(
         let listener = tokio::net::TcpListener::from_std(listener).map_err(bind_error)?;
         // Without it small answers wait for the client's delayed acknowledgements.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let mut terminate = signal(SignalKind::terminate()).map_err(io_error("watching for SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("watching for SIGINT"))?;
         on_listening(&listening);
         tokio::select! {
             served = async { axum::serve(listener, router).await } => served.map_err(io_error("serving")),
             error = failed_start(await_started) => Err(error),
             _ = await_input_end => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
         }
     })
 }

@@ -6,7 +6,7 @@ use candle_nn::{Init, Linear, VarBuilder};
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use crate::app::{InferenceApp, InputCache};
+use crate::app::{Model, Tensors, input};
 use crate::error::Result;
 use crate::registry::App;
 use crate::seed;
@@ -45,9 +45,7 @@ pub static APP: App = App {
     description: "KalmanNet (GRU gain estimator) on a linear 2-state system, T = 100",
     default_batch: 16,
     max_batch: 1_024,
-    load: |weights, seed| {
-        Ok(Box::new(KalmanGru { filter: KalmanNet::load(weights)?, seed, trajectory: InputCache::new() }))
-    },
+    model: |weights, _| Ok(Box::new(KalmanNet::load(weights)?)),
 };
 
 /// KalmanNet, architecture 1: a Kalman filter for a system of known F and H and unknown noise, whose gain comes from a
@@ -171,25 +169,28 @@ fn normalised(x: Vector) -> Vector {
     x.map(|value| value / length)
 }
 
-/// One inference filters `batch` consecutive steps from the start of the trajectory. Beyond its 100 steps the filter starts
-/// again at its beginning, with a fresh state.
-struct KalmanGru {
-    filter: KalmanNet,
-    seed: u64,
-    trajectory: InputCache<Vec<Vector>>,
-}
+/// One inference filters `batch` consecutive steps from the start of a trajectory. Beyond its 100 steps the filter starts again at its
+/// beginning, with a fresh state.
+impl Model for KalmanNet {
+    fn example(&self, seed: u64, batch: usize) -> Result<Tensors> {
+        let trajectory = simulate(seed);
+        let observations: Vec<f32> = trajectory.iter().flatten().copied().cycle().take(batch * OBSERVATIONS).collect();
+        let observations = Tensor::from_vec(observations, (batch, OBSERVATIONS), &Device::Cpu)?;
+        Ok(Tensors::from([("observations".to_owned(), observations)]))
+    }
 
-impl InferenceApp for KalmanGru {
-    fn infer(&mut self, batch: usize) -> Result<Vec<f32>> {
-        let seed = self.seed;
-        let trajectory = self.trajectory.get(&APP, batch, || Ok(simulate(seed)))?;
-        let mut estimates = Vec::with_capacity(batch);
-        while estimates.len() < batch {
-            let steps = (batch - estimates.len()).min(STEPS);
-            let states = self.filter.filter(&trajectory[..steps])?;
-            estimates.extend(states.iter().map(|state| state[0]));
+    fn forward(&self, inputs: &Tensors) -> Result<Tensor> {
+        let observations = input(&APP, inputs, "observations")?.to_vec2::<f32>()?;
+        let mut estimates = Vec::with_capacity(observations.len());
+        for trajectory in observations.chunks(STEPS) {
+            let pairs = trajectory.iter().map(|row| match row[..] {
+                [a, b] => Ok([a, b]),
+                _ => candle_core::bail!("an observation has {} values, not {OBSERVATIONS}", row.len()),
+            });
+            estimates.extend(self.filter(&pairs.collect::<TensorResult<Vec<_>>>()?)?);
         }
-        Ok(estimates)
+        let steps = estimates.len();
+        Ok(Tensor::from_vec(estimates.into_flattened(), (steps, STATES), &Device::Cpu)?)
     }
 }
 
@@ -209,6 +210,7 @@ fn simulate(seed: u64) -> Vec<Vector> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::InferenceApp;
     use crate::weights::SeededWeights;
     use candle_nn::VarMap;
 
@@ -294,7 +296,7 @@ mod tests {
 
     #[test]
     fn beyond_the_trajectory_the_filter_starts_again() {
-        let mut app = APP.build(3).unwrap();
+        let mut app = APP.build(3, None).unwrap();
         let twice = app.infer(250).unwrap();
         let once = app.infer(100).unwrap();
         assert_eq!(twice[..100], once);
@@ -305,7 +307,7 @@ mod tests {
     #[test]
     fn estimates_stay_finite_whatever_the_seed() {
         for seed in 0..20 {
-            let estimates = APP.build(seed).unwrap().infer(100).unwrap();
+            let estimates = APP.build(seed, None).unwrap().infer(100).unwrap();
             assert!(estimates.iter().all(|x| x.abs() < 10.0), "seed {seed}: {estimates:?}");
         }
     }

@@ -1,6 +1,11 @@
-//! The applications, one file each. Each defines `APP`, its entry in the [registry](crate::registry).
+//! One file for each application: its network, its input and its registry entry.
 
+pub mod iclf_efnet;
+pub mod iclf_mnet;
+pub mod iclf_mvit;
 pub mod kalman_gru;
+pub mod tclf_gcn;
 pub mod tclf_rf;
+pub mod text_bert;
 pub mod text_tbert;
 pub mod tstr_lstm;

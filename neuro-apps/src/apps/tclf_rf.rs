@@ -1,12 +1,12 @@
 //! `tclf-rf`: classification of tabular data by a random forest.
 
-use candle_nn::VarBuilder;
-use ndarray::Array2;
+use candle_core::{Device, Tensor};
+use ndarray::{Array2, ArrayView1};
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use crate::app::{InferenceApp, InputCache};
-use crate::error::Result;
+use crate::app::{Model, Tensors, input};
+use crate::error::{Error, Result};
 use crate::layers::decision_tree::{RandomForest, TreeParams};
 use crate::registry::App;
 use crate::seed;
@@ -28,14 +28,12 @@ pub static APP: App = App {
     description: "random forest, 100 trees of depth <= 10 on 784 features",
     default_batch: 16,
     max_batch: 4_096,
-    load: |_: VarBuilder, seed| Ok(Box::new(TclfRf::new(seed))),
+    model: |_, seed| Ok(Box::new(TclfRf::new(seed))),
 };
 
 /// A forest grown at start-up on synthetic data. A forest has no tensors, so there are no weights to load.
 struct TclfRf {
-    seed: u64,
     forest: RandomForest,
-    input: InputCache<Array2<f32>>,
 }
 
 impl TclfRf {
@@ -43,24 +41,29 @@ impl TclfRf {
         let labels = labels(TRAINING_ITEMS);
         let records = items(seed, "training", &labels);
         let mut rng = seed::stream(seed, "tclf-rf.forest");
-        Self {
-            seed,
-            forest: RandomForest::fit(&PARAMS, TREES, records.view(), &labels, &mut rng),
-            input: InputCache::new(),
-        }
+        Self { forest: RandomForest::fit(&PARAMS, TREES, records.view(), &labels, &mut rng) }
     }
 }
 
-impl InferenceApp for TclfRf {
-    fn infer(&mut self, batch: usize) -> Result<Vec<f32>> {
-        let seed = self.seed;
-        let records = self.input.get(&APP, batch, || {
-            let mut rng = seed::stream(seed, "tclf-rf.input.labels");
-            let labels: Vec<usize> = (0..batch).map(|_| rng.gen_range(0..PARAMS.classes)).collect();
-            Ok(items(seed, "input", &labels))
-        })?;
-        let rows = records.rows().into_iter();
-        Ok(rows.map(|row| self.forest.predict(row) as f32).collect())
+impl Model for TclfRf {
+    fn example(&self, seed: u64, batch: usize) -> Result<Tensors> {
+        let mut rng = seed::stream(seed, "tclf-rf.input.labels");
+        let labels: Vec<usize> = (0..batch).map(|_| rng.gen_range(0..PARAMS.classes)).collect();
+        let (values, _) = items(seed, "input", &labels).into_raw_vec_and_offset();
+        let features = Tensor::from_vec(values, (batch, FEATURES), &Device::Cpu)?;
+        Ok(Tensors::from([("features".to_owned(), features)]))
+    }
+
+    fn forward(&self, inputs: &Tensors) -> Result<Tensor> {
+        let features = input(&APP, inputs, "features")?;
+        let (batch, width) = features.dims2()?;
+        if width != FEATURES {
+            return Err(Error::Input { app: APP.id.to_owned(), reason: format!("an item has {width} features, not {FEATURES}") });
+        }
+        let records = features.flatten_all()?.to_vec1::<f32>()?;
+        let classes: Vec<f32> =
+            records.chunks_exact(FEATURES).map(|item| self.forest.predict(ArrayView1::from(item)) as f32).collect();
+        Ok(Tensor::from_vec(classes, batch, &Device::Cpu)?)
     }
 }
 

@@ -4,7 +4,7 @@ use candle_core::{Module, Result as TensorResult, Tensor};
 use candle_nn::{Init, Linear, VarBuilder};
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::app::{InferenceApp, InputCache};
+use crate::app::{Model, Tensors, input};
 use crate::error::Result;
 use crate::layers::lstm::Lstm;
 use crate::registry::App;
@@ -25,7 +25,7 @@ pub static APP: App = App {
     description: "2 x LSTM(50) + dense 10-10-1 over 784 steps x 100 features",
     default_batch: 16,
     max_batch: 256,
-    load: |weights, seed| Ok(Box::new(TstrLstm { model: StackedLstm::load(weights)?, seed, input: InputCache::new() })),
+    model: |weights, _| Ok(Box::new(StackedLstm::load(weights)?)),
 };
 
 /// The network: two LSTM layers of 50 units, the last state through dense layers of 10, 10 and 1 units with ReLU between.
@@ -80,17 +80,13 @@ fn dense(inputs: usize, outputs: usize, vb: VarBuilder) -> TensorResult<Linear> 
     Ok(Linear::new(weight, Some(bias)))
 }
 
-struct TstrLstm {
-    model: StackedLstm,
-    seed: u64,
-    input: InputCache<Tensor>,
-}
+impl Model for StackedLstm {
+    fn example(&self, seed: u64, batch: usize) -> Result<Tensors> {
+        Ok(Tensors::from([("series".to_owned(), random_series(seed, batch)?)]))
+    }
 
-impl InferenceApp for TstrLstm {
-    fn infer(&mut self, batch: usize) -> Result<Vec<f32>> {
-        let seed = self.seed;
-        let series = self.input.get(&APP, batch, || Ok(random_series(seed, batch)?))?;
-        Ok(self.model.forward(series)?.to_vec1()?)
+    fn forward(&self, inputs: &Tensors) -> Result<Tensor> {
+        Ok(self.forward(input(&APP, inputs, "series")?)?)
     }
 }
 

@@ -1,0 +1,62 @@
+//! BERT with a classifier on top.
+
+use candle_core::{Module, Result, Tensor};
+use candle_nn::{Init, Linear, VarBuilder};
+use candle_transformers::models::bert::{BertModel, Config};
+
+/// The special tokens of the uncased BERT vocabulary, and the first id of a word.
+pub const CLS: u32 = 101;
+/// Ends a sequence.
+pub const SEP: u32 = 102;
+/// The ids from here to the end of the vocabulary are words and parts of words.
+pub const FIRST_WORD: u32 = 999;
+
+/// A BERT sequence classifier: the state of the first token through a dense layer with tanh and the classifier.
+///
+/// # References
+///
+/// J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding",
+/// NAACL-HLT, 2019, doi 10.18653/v1/N19-1423.
+pub struct BertClassifier {
+    bert: BertModel,
+    pooler: Linear,
+    classifier: Linear,
+}
+
+impl BertClassifier {
+    /// Loads the model under the names of Hugging Face's `BertForSequenceClassification`: `bert.embeddings.*`,
+    /// `bert.encoder.*`, `bert.pooler.dense.*`, `classifier.*`.
+    ///
+    /// # Errors
+    ///
+    /// When a tensor is missing or has another shape.
+    pub fn load(config: &Config, labels: usize, vb: VarBuilder) -> Result<Self> {
+        let hidden = config.hidden_size;
+        let head = |outputs: usize, vb: VarBuilder| {
+            let init = Init::Randn { mean: 0.0, stdev: 1.0 / (hidden as f64).sqrt() };
+            let weight = vb.get_with_hints((outputs, hidden), "weight", init)?;
+            Ok::<_, candle_core::Error>(Linear::new(weight, Some(vb.get(outputs, "bias")?)))
+        };
+        Ok(Self {
+            bert: BertModel::load(vb.pp("bert"), config)?,
+            pooler: head(hidden, vb.pp("bert.pooler.dense"))?,
+            classifier: head(labels, vb.pp("classifier"))?,
+        })
+    }
+
+    /// The logits of each sequence.
+    ///
+    /// # Shapes
+    ///
+    /// `tokens` and `types`: (batch, length), unsigned; length at most 512. Every token is attended to. Returns (batch, labels).
+    ///
+    /// # Errors
+    ///
+    /// When the shapes differ, a sequence is too long or a token is outside the vocabulary.
+    pub fn forward(&self, tokens: &Tensor, types: &Tensor) -> Result<Tensor> {
+        let states = self.bert.forward(tokens, types, None)?;
+        let first = states.narrow(1, 0, 1)?.squeeze(1)?;
+        let pooled = self.pooler.forward(&first)?.tanh()?;
+        self.classifier.forward(&pooled)
+    }
+}
