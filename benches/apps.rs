@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use criterion::Criterion;
+use neuro_apps::app::InferenceApp;
 use neuro_apps::error::Result;
 use neuro_apps::process::ensure_compute_threads;
-use neuro_apps::registry::registry;
+use neuro_apps::registry::Registry;
 
 /// The allocator of `neuro-app`: what is timed here is what the service does.
 #[global_allocator]
@@ -26,8 +27,8 @@ fn run() -> Result<()> {
         .sample_size(20)
         .configure_from_args();
     let mut group = criterion.benchmark_group("infer");
-    for app in registry() {
-        let mut model = app.build(0)?;
+    for app in Registry::built_in().apps() {
+        let mut model = app.build(0, None)?;
         // Builds the input, which the timed closure then finds ready.
         model.infer(app.default_batch)?;
         group.bench_function(app.id, |bencher| bencher.iter(|| model.infer(app.default_batch)));

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use neuro_apps::process::ensure_compute_threads;
+use neuro_apps::registry::Registry;
 use neuro_apps::server::{ServeArgs, serve};
 use neuro_cli::{CampaignProgress, interrupt_on_ctrl_c, output, tool, write_pairwise_results};
 use neuro_data::campaign::{CampaignParams, baseline, in_measuring_order, pairwise};
@@ -65,7 +66,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match args.service {
         Some(Service::Serve(args)) => {
             ensure_compute_threads(args.threads)?;
-            serve(args, |_| {})?;
+            serve(args, &Registry::built_in(), |_| {})?;
             Ok(ExitCode::SUCCESS)
         }
         None => measure(if args.full { study_grid(args) } else { args }),
@@ -73,14 +74,14 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn study_grid(args: Args) -> Args {
-    let apps = neuro_apps::registry::registry().iter().map(|app| app.id.to_owned()).collect();
+    let apps = Registry::built_in().apps().iter().map(|app| app.id.to_owned()).collect();
     let (instances, rates) = (vec![4, 8, 16], vec![1.0, 2.0, 3.0, 4.0]);
     Args { apps, instances, rates, observed_rate: 5.0, duration: 60.0, ..args }
 }
 
 fn measure(args: Args) -> anyhow::Result<ExitCode> {
     for app in &args.apps {
-        neuro_apps::registry::find(app)?;
+        Registry::built_in().find(app)?;
     }
     let phases = Phases { warmup_s: 0.5, duration_s: args.duration, drain_s: 1.0, warmup_inferences: 3 };
     let params = CampaignParams { seed: args.seed, threads: 1, phases, observed_rate: args.observed_rate };

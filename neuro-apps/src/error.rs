@@ -101,10 +101,15 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// The exit code of a command that ends with this error: 2 for bad usage (unknown application, bad batch or thread
-    /// count, an address that cannot be listened on), 1 for everything else.
+    /// count, an address that cannot be listened on, files that do not fit), 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::UnknownApp { .. } | Self::Batch { .. } | Self::Threads | Self::Bind { .. } => 2,
+            Self::UnknownApp { .. }
+            | Self::Batch { .. }
+            | Self::Threads
+            | Self::Bind { .. }
+            | Self::Checkpoint { .. }
+            | Self::Input { .. } => 2,
             _ => 1,
         }
     }

@@ -30,14 +30,16 @@
 //!   [`replica::Replica`].
 //!
 //! ```
-//! use neuro_apps::registry;
+//! use neuro_apps::app::InferenceApp;
+//! use neuro_apps::registry::Registry;
 //!
 //! # fn main() -> neuro_apps::error::Result<()> {
-//! let app = registry::find("kalman-gru")?;
-//! let mut model = app.build(42)?;
-//! let estimates = model.infer(app.default_batch)?;
+//! let registry = Registry::built_in();
+//! let app = registry.find("kalman-gru")?;
+//! let mut inference = app.build(42, None)?;
+//! let estimates = inference.infer(app.default_batch)?;
 //! assert_eq!(estimates.len(), 16);
-//! assert_eq!(estimates, app.build(42)?.infer(16)?);
+//! assert_eq!(estimates, app.build(42, None)?.infer(16)?);
 //! # Ok(())
 //! # }
 //! ```

@@ -123,14 +123,14 @@ impl Shared {
 ///
 /// ```
 /// use std::sync::mpsc;
-/// use neuro_apps::registry;
+/// use neuro_apps::registry::Registry;
 /// use neuro_apps::replica::{Replica, ReplicaOptions};
 ///
 /// # fn main() -> neuro_apps::error::Result<()> {
-/// let app = registry::find("kalman-gru")?;
+/// let app = Registry::built_in().find("kalman-gru")?;
 /// let (ready, await_ready) = mpsc::channel();
 /// let options = ReplicaOptions::new("example", app.default_batch);
-/// let replica = Replica::start(options, || app.build(1), move |result| drop(ready.send(result)))?;
+/// let replica = Replica::start(options, || Ok(Box::new(app.build(1, None)?)), move |result| drop(ready.send(result)))?;
 /// await_ready.recv().expect("the replica reports")?;
 ///
 /// let (answer, await_answer) = mpsc::channel();

@@ -413,7 +413,7 @@ mod tests {
     use std::sync::mpsc;
 
     fn batch(body: &str) -> std::result::Result<Option<usize>, String> {
-        let app = registry::find("kalman-gru").unwrap();
+        let app = Registry::built_in().find("kalman-gru").unwrap();
         requested_batch(app, body.as_bytes()).map_err(|error| error.to_string())
     }
 
@@ -467,7 +467,7 @@ mod tests {
         let options = ReplicaOptions::new("fragile", 1);
         let replica = Replica::start(options, || Ok(Box::new(Fragile)), move |r| started.send(r).unwrap()).unwrap();
         await_started.recv().unwrap().unwrap();
-        let service = Service::new(registry::find("kalman-gru").unwrap(), 1, replica);
+        let service = Service::new(Registry::built_in().find("kalman-gru").unwrap(), 1, replica);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let call = |body: &'static str| {
             let body = Ok(Bytes::from_static(body.as_bytes()));

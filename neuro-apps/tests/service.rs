@@ -170,7 +170,7 @@ fn an_inference_is_answered_with_output_and_times() {
 
 #[test]
 fn every_application_serves() {
-    for app in neuro_apps::registry::registry() {
+    for app in neuro_apps::registry::Registry::built_in().apps() {
         let service = Service::ready(&["--app", app.id]);
         assert_eq!(service.announced["app"], app.id);
         let health = service.get("/healthz").json();
@@ -332,7 +332,7 @@ fn bad_usage_ends_with_code_2_and_says_why() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for (arguments, reason) in [
-        (vec!["--app", "tclf-xyz", "--port", "0"], "kalman-gru, tclf-rf, text-tbert, tstr-lstm"),
+        (vec!["--app", "tclf-xyz", "--port", "0"], "kalman-gru, tclf-gcn, tclf-rf, text-bert, text-tbert, tstr-lstm"),
         (vec!["--app", "kalman-gru", "--port", "0", "--batch", "0"], "1 to 1024"),
         (vec!["--app", "kalman-gru", "--port", "0", "--batch", "1025"], "1 to 1024"),
         (vec!["--app", "kalman-gru", "--port", "0", "--threads", "0"], "at least 1"),
@@ -345,6 +345,74 @@ fn bad_usage_ends_with_code_2_and_says_why() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(message.contains(reason), "{arguments:?}: {message}");
         assert!(output.stdout.is_empty());
+    }
+}
+
+/// A checkpoint with one tensor too few and one too many, and the way there and back through `infer`.
+#[test]
+fn a_checkpoint_is_checked_and_served() {
+    use candle_core::{DType, Device, Tensor, safetensors};
+    use neuro_apps::registry::Registry;
+
+    let folder = std::env::temp_dir().join(format!("neuro-apps-test-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let at = |name: &str| folder.join(name).display().to_string();
+    let variables = candle_nn::VarMap::new();
+    let app = Registry::built_in().find("tstr-lstm").unwrap();
+    let vb = candle_nn::VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+    let model = (app.model)(vb, 0).unwrap();
+    variables.save(at("weights")).unwrap();
+
+    // What `infer` writes is what the model says in this process.
+    let input = model.example(7, 3).unwrap();
+    safetensors::save(&input.clone().into_iter().collect(), at("input")).unwrap();
+    let infer = |weights: &str, input: &str| {
+        let (weights, input, output) = (at(weights), at(input), at("output"));
+        let arguments =
+            ["infer", "--app", "tstr-lstm", "--weights", &weights, "--input", &input, "--output", &output];
+        let output = neuro_app(&arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(infer("weights", "input"), (Some(0), String::new()));
+    let found = safetensors::load(at("output"), &Device::Cpu).unwrap().remove("output").unwrap();
+    let expected = model.forward(&input).unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(found.to_vec1::<f32>().unwrap(), expected);
+
+    // The service answers with the same weights.
+    let service = Service::ready(&["--app", "tstr-lstm", "--weights", &at("weights"), "--seed", "7", "--batch", "3"]);
+    let answer = service.infer("").json();
+    for (answered, expected) in answer["output"].as_array().unwrap().iter().zip(&expected) {
+        assert!((answered.as_f64().unwrap() - f64::from(*expected)).abs() < 1e-6, "{answer}");
+    }
+
+    let mut tensors = safetensors::load(at("weights"), &Device::Cpu).unwrap();
+    let bias = tensors.remove("dense.2.bias").unwrap();
+    tensors.insert("dense.3.bias".to_owned(), bias);
+    safetensors::save(&tensors, at("other")).unwrap();
+    let (code, message) = infer("other", "input");
+    assert_eq!(code, Some(2));
+    assert!(message.contains("missing: dense.2.bias; unexpected: dense.3.bias"), "{message}");
+
+    let series = Tensor::zeros((784, 1), DType::F32, &Device::Cpu).unwrap();
+    for (name, tensor, reason) in [("serie", &series, "`serie`"), ("series", &series, "shape [784, 1]")] {
+        safetensors::save(&[(name.to_owned(), tensor.clone())].into(), at("wrong")).unwrap();
+        let (code, message) = infer("weights", "wrong");
+        assert_eq!(code, Some(2), "{message}");
+        assert!(message.contains(reason) && message.contains("`series` [784, 1, 100]"), "{message}");
+    }
+    let (code, message) = infer("weights", "nowhere");
+    assert_eq!(code, Some(2));
+    assert!(message.contains("nowhere"), "{message}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_process_ends_when_it_is_asked_to() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let mut service = Service::ready(&["--app", "kalman-gru"]);
+        let pid = rustix::process::Pid::from_child(&service.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        assert_eq!(service.await_exit().code(), Some(0));
     }
 }
 

@@ -1,7 +1,8 @@
 //! BERT with a classifier on top.
 
-use candle_core::{Module, Result, Tensor};
-use candle_nn::{Init, Linear, VarBuilder};
+use candle_core::{DType, Device, Module, Result, Shape, Tensor};
+use candle_nn::var_builder::{SimpleBackend, VarBuilder};
+use candle_nn::{Init, Linear};
 use candle_transformers::models::bert::{BertModel, Config};
 
 /// The special tokens of the uncased BERT vocabulary, and the first id of a word.
@@ -30,7 +31,7 @@ impl BertClassifier {
     /// # Errors
     ///
     /// When a tensor is missing or has another shape.
-    pub fn load(config: &Config, labels: usize, vb: VarBuilder) -> Result<Self> {
+    pub fn load(config: &Config, labels: usize, vb: VarBuilder<'static>) -> Result<Self> {
         let hidden = config.hidden_size;
         let head = |outputs: usize, vb: VarBuilder| {
             let init = Init::Randn { mean: 0.0, stdev: 1.0 / (hidden as f64).sqrt() };
@@ -38,7 +39,7 @@ impl BertClassifier {
             Ok::<_, candle_core::Error>(Linear::new(weight, Some(vb.get(outputs, "bias")?)))
         };
         Ok(Self {
-            bert: BertModel::load(vb.pp("bert"), config)?,
+            bert: BertModel::load(column_major(&vb).pp("bert"), config)?,
             pooler: head(hidden, vb.pp("bert.pooler.dense"))?,
             classifier: head(labels, vb.pp("classifier"))?,
         })
@@ -58,5 +59,29 @@ impl BertClassifier {
         let first = states.narrow(1, 0, 1)?.squeeze(1)?;
         let pooled = self.pooler.forward(&first)?.tanh()?;
         self.classifier.forward(&pooled)
+    }
+}
+
+/// The tensors of `vb`, the weights of dense layers laid out column by column: a dense layer multiplies by the transpose, which then
+/// lies row by row, and the matrix product need not rearrange all weights at each inference.
+fn column_major(vb: &VarBuilder<'static>) -> VarBuilder<'static> {
+    VarBuilder::from_backend(Box::new(ColumnMajor(vb.clone())), vb.dtype(), vb.device().clone())
+}
+
+struct ColumnMajor(VarBuilder<'static>);
+
+impl SimpleBackend for ColumnMajor {
+    fn get(&self, shape: Shape, name: &str, init: Init, _: DType, _: &Device) -> Result<Tensor> {
+        let tensor = self.0.get_with_hints(shape, name, init)?;
+        // Embeddings are read row by row.
+        if tensor.rank() == 2 && !name.contains("embeddings") { tensor.t()?.contiguous()?.t() } else { Ok(tensor) }
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        self.0.get_unchecked(name)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.0.contains_tensor(name)
     }
 }

@@ -23,7 +23,7 @@ impl Dense {
     /// When a tensor is missing or has another shape.
     pub fn load(inputs: usize, outputs: usize, activation: Activation, vb: &VarBuilder<'static>) -> Result<Self> {
         let init = Init::Randn { mean: 0.0, stdev: 1.0 / (inputs as f64).sqrt() };
-        let weight = vb.get_with_hints((outputs, inputs), "weight", init)?.t()?;
+        let weight = vb.get_with_hints((outputs, inputs), "weight", init)?.t()?.contiguous()?;
         let bias = vb.get_with_hints(outputs, "bias", Init::Const(0.0))?;
         Ok(Self { weight, bias, activation })
     }

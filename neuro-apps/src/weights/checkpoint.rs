@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{DType, Device, Result as TensorResult, Shape, Tensor};
 use candle_nn::Init;
 use candle_nn::var_builder::{SimpleBackend, VarBuilder};
-use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
 use crate::error::{Error, Result};
@@ -78,14 +77,14 @@ impl Checkpoint {
         if header > HEADER_LIMIT || header > length {
             return Err(failed("is no safetensors file: the length of its header is impossible".to_owned()));
         }
-        let data_start = header + HEADER_LENGTH as u64;
-        let mut bytes = vec![0; data_start as usize];
-        file.read_exact_at(&mut bytes, 0).map_err(|_| failed("ends within its header".to_owned()))?;
-        let (_, metadata) =
-            SafeTensors::read_metadata(&bytes).map_err(|e| failed(format!("is no safetensors file: {e}")))?;
-        let end = metadata.tensors().values().map(|tensor| tensor.data_offsets.1 as u64).max().unwrap_or(0);
-        if data_start + end != length {
-            return Err(failed(format!("has {length} bytes, but its header speaks of {}", data_start + end)));
+        let mut bytes = vec![0; header as usize];
+        file.read_exact_at(&mut bytes, HEADER_LENGTH as u64).map_err(|_| failed("ends within its header".to_owned()))?;
+        let metadata: Metadata =
+            serde_json::from_slice(&bytes).map_err(|e| failed(format!("is no safetensors file: {e}")))?;
+        let data_start = HEADER_LENGTH as u64 + header;
+        let end = data_start.saturating_add(metadata.data_len() as u64);
+        if end != length {
+            return Err(failed(format!("has {length} bytes, but its header speaks of {end}")));
         }
         let path = path.to_owned();
         Ok(Self { file: Arc::new(OpenFile { path, file, metadata, data_start, asked: Mutex::default() }) })
@@ -221,12 +220,16 @@ mod tests {
         header_too_long[..8].copy_from_slice(&u64::MAX.to_le_bytes());
         let mut no_json = whole.clone();
         no_json[8] = b'!';
+        let text = String::from_utf8_lossy(&whole[8..]).into_owned();
+        let mut other_shape = whole.clone();
+        other_shape[8 + text.find("[8]").unwrap() + 1] = b'7';
         for (bytes, reason) in [
             (&whole[..0], "shorter"),
             (&whole[..20], "impossible"),
             (&whole[..whole.len() - 1], "bytes"),
             (&header_too_long[..], "impossible"),
             (&no_json[..], "no safetensors"),
+            (&other_shape[..], "invalid shape"),
         ] {
             fs::write(&path, bytes).unwrap();
             let message = Checkpoint::open(&path).unwrap_err().to_string();

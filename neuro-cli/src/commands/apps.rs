@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use neuro_apps::registry::Registry;
 use neuro_apps::server::ServeArgs;
 use neuro_cli::output::{self, table};
 use neuro_data::{Catalogue, LoadClass};
 
 pub(crate) fn list(catalogue: &Catalogue, json: bool) -> anyhow::Result<ExitCode> {
-    let served = |id: &str| neuro_apps::registry::find(id).is_ok();
+    let registry = Registry::built_in();
+    let served = |id: &str| registry.find(id).is_ok();
     if json {
         let apps: Vec<_> = catalogue
             .apps()
@@ -43,7 +45,7 @@ pub(crate) fn list(catalogue: &Catalogue, json: bool) -> anyhow::Result<ExitCode
 
 pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     neuro_apps::process::ensure_compute_threads(args.threads)?;
-    neuro_apps::server::serve(args, |listening| {
+    neuro_apps::server::serve(args, &Registry::built_in(), |listening| {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{}", serde_json::json!(listening)).and_then(|()| out.flush());
     })?;

@@ -59,14 +59,15 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
 
 /// The applications asked for, or all that this build serves.
 fn applications(asked: &[String], catalogue: &Catalogue) -> anyhow::Result<Vec<String>> {
-    let served = |id: &str| neuro_apps::registry::find(id).is_ok();
+    let registry = Registry::built_in();
+    let served = |id: &str| registry.find(id).is_ok();
     let can_start = |app: &neuro_data::Application| app.command.is_some() || served(&app.id);
     if asked.is_empty() {
         return Ok(catalogue.apps().iter().filter(|app| can_start(app)).map(|app| app.id.clone()).collect());
     }
     for id in asked {
         if !can_start(catalogue.get(id)?) {
-            neuro_apps::registry::find(id)?;
+            registry.find(id)?;
         }
     }
     Ok(asked.to_vec())
