@@ -1,8 +1,10 @@
 # make pairwise   measure how inference services slow one another down on this machine
 # make test       every test of the workspace
-# Both do their own set-up. ARGS passes options on: make pairwise ARGS="--apps kalman-gru,tclf-rf --duration 10"
+# make image      an OCI image of the inference services, with podman, buildah or docker; IMAGE names it
+# make image-tar  the same as an archive, target/image/neuro-app.tar, without any of them
+# The first two do their own set-up. ARGS passes options on: make pairwise ARGS="--apps kalman-gru,tclf-rf --duration 10"
 
-.PHONY: pairwise test lint setup
+.PHONY: pairwise test lint image image-tar setup
 
 pairwise: setup
 	cargo run --example pairwise -- $(ARGS)
@@ -14,6 +16,12 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+image:
+	@sh scripts/image.sh build
+
+image-tar:
+	@sh scripts/image.sh tar
 
 setup:
 	@sh scripts/setup.sh

@@ -100,9 +100,11 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 
     let phases = Phases { warmup_s: 0.5, duration_s: 2.0, drain_s: 1.0, warmup_inferences: 3 };
-    let params = CampaignParams { seed: 1, threads: 1, phases, observed_rate: 50.0 };
-    let runs: Vec<RunSpec> = baseline(&params, &["tstr-average".to_owned(), "tclf-rf".to_owned()], 3).collect();
-    let mut local = LocalParams::new(Catalogue::built_in().extended(CATALOGUE)?);
+    let params = CampaignParams { seed: 1, threads: 1, phases, observed_rate: None };
+    let catalogue = Catalogue::built_in().extended(CATALOGUE)?;
+    let apps = [catalogue.get(APP.id)?.clone(), catalogue.get("tclf-rf")?.clone()];
+    let runs: Vec<RunSpec> = baseline(&params, &apps, 3).collect();
+    let mut local = LocalParams::new(catalogue);
     local.programs.insert("neuro-app".to_owned(), vec![std::env::current_exe()?.display().to_string(), "serve".to_owned()]);
 
     let interrupt = interrupt_on_ctrl_c()?;

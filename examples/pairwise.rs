@@ -12,7 +12,7 @@ use neuro_apps::registry::Registry;
 use neuro_apps::server::{ServeArgs, serve};
 use neuro_cli::{CampaignProgress, interrupt_on_ctrl_c, output, tool, write_pairwise_results};
 use neuro_data::campaign::{CampaignParams, baseline, in_measuring_order, pairwise};
-use neuro_data::{Catalogue, Phases, RunSpec};
+use neuro_data::{Application, Catalogue, Phases, RunSpec};
 use neuro_k8s::{DriverParams, LocalParams, LocalTarget, drive_campaign};
 
 #[global_allocator]
@@ -33,10 +33,12 @@ struct Args {
     /// Its arrival rates per replica, requests per second.
     #[arg(long, value_delimiter = ',', default_value = "20,60")]
     rates: Vec<f64>,
-    /// Arrival rate of the first application's one replica, requests per second.
-    #[arg(long, default_value_t = 40.0)]
-    observed_rate: f64,
-    /// Measured window of each run, seconds.
+    /// Arrival rate of the first application's one replica, requests per second; by default what keeps it busy three tenths
+    /// of the time, at most 40.
+    #[arg(long)]
+    observed_rate: Option<f64>,
+    /// Measured window of each run, seconds; longer where a slow first application would have too few arrivals in it and
+    /// `--observed-rate` is left out.
     #[arg(long, default_value_t = 2.5)]
     duration: f64,
     /// Repetitions of each pair; each application alone is measured three times at least, for the noise floor.
@@ -76,20 +78,20 @@ fn main() -> anyhow::Result<ExitCode> {
 fn study_grid(args: Args) -> Args {
     let apps = Registry::built_in().apps().iter().map(|app| app.id.to_owned()).collect();
     let (instances, rates) = (vec![4, 8, 16], vec![1.0, 2.0, 3.0, 4.0]);
-    Args { apps, instances, rates, observed_rate: 5.0, duration: 60.0, ..args }
+    Args { apps, instances, rates, observed_rate: Some(5.0), duration: 60.0, ..args }
 }
 
 fn measure(args: Args) -> anyhow::Result<ExitCode> {
-    for app in &args.apps {
-        Registry::built_in().find(app)?;
-    }
+    let (registry, catalogue) = (Registry::built_in(), Catalogue::built_in());
+    let apps = args.apps.iter().map(|id| Ok(catalogue.get(registry.find(id)?.id)?.clone()));
+    let apps = apps.collect::<anyhow::Result<Vec<Application>>>()?;
     let phases = Phases { warmup_s: 0.5, duration_s: args.duration, drain_s: 1.0, warmup_inferences: 3 };
     let params = CampaignParams { seed: args.seed, threads: 1, phases, observed_rate: args.observed_rate };
-    let alone = baseline(&params, &args.apps, args.repeats.max(3));
-    let pairs = pairwise(&params, &args.apps, &args.instances, &args.rates, args.repeats);
+    let alone = baseline(&params, &apps, args.repeats.max(3));
+    let pairs = pairwise(&params, &apps, &args.instances, &args.rates, args.repeats);
     let runs: Vec<RunSpec> = in_measuring_order(alone.chain(pairs), args.seed);
 
-    let mut local = LocalParams::new(Catalogue::built_in());
+    let mut local = LocalParams::new(catalogue);
     let own = std::env::current_exe()?.display().to_string();
     local.programs.insert("neuro-app".to_owned(), vec![own, "serve".to_owned()]);
 

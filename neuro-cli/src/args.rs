@@ -112,7 +112,8 @@ pub(crate) struct RunArgs {
     /// Master seed.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Measured window of a run, seconds.
+    /// Measured window of a run, seconds; longer where a slow observed application would have too few arrivals in it and
+    /// `--observed-rate` is left out.
     #[arg(long, default_value_t = 10.0)]
     pub(crate) duration: f64,
     /// Load before the window, seconds.
@@ -124,9 +125,10 @@ pub(crate) struct RunArgs {
     /// Repetitions of each configuration; baselines have two at least, for the noise floor.
     #[arg(long, default_value_t = 1)]
     pub(crate) repeats: u32,
-    /// Arrival rate of the observed application in baseline and pairwise runs, requests per second.
-    #[arg(long, default_value_t = 40.0)]
-    pub(crate) observed_rate: f64,
+    /// Arrival rate of the observed application in baseline and pairwise runs, requests per second; by default what keeps it
+    /// busy three tenths of the time, at most 40.
+    #[arg(long)]
+    pub(crate) observed_rate: Option<f64>,
     /// Compute threads of each replica.
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: u32,

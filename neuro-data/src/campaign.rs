@@ -22,28 +22,40 @@ pub struct CampaignParams {
     pub threads: u32,
     /// Phases of every run.
     pub phases: Phases,
-    /// Arrival rate of the observed tenant's one replica in baseline and pairwise runs, requests per second.
-    pub observed_rate: f64,
+    /// Arrival rate of the observed tenant's one replica in baseline and pairwise runs, requests per second. Where none is given it
+    /// is the application's [light rate](Application::light_rate), and the window is prolonged to 20 arrivals if need be, so that
+    /// a slow application is neither overloaded nor left without samples.
+    pub observed_rate: Option<f64>,
 }
+
+/// Expected arrivals of the observed tenant in a window, at least, where its rate is left to its application.
+const ARRIVALS: f64 = 20.0;
 
 impl CampaignParams {
     fn run(&self, kind: RunKind, name: String, repeat: u32, tenants: Vec<Tenant>) -> RunSpec {
         RunSpec { kind, name, repeat, seed: self.seed, threads: self.threads, phases: self.phases, tenants }
     }
 
-    fn observed(&self, app: &str) -> Tenant {
-        Tenant { id: OBSERVED.to_owned(), app: app.to_owned(), instances: 1, rate: self.observed_rate }
+    /// A run about one replica of `app`, beside `others`.
+    fn observing(&self, app: &Application, kind: RunKind, name: String, repeat: u32, others: Vec<Tenant>) -> RunSpec {
+        let rate = self.observed_rate.unwrap_or_else(|| app.light_rate());
+        let observed = Tenant { id: OBSERVED.to_owned(), app: app.id.clone(), instances: 1, rate };
+        let mut run = self.run(kind, name, repeat, [vec![observed], others].concat());
+        if self.observed_rate.is_none() {
+            run.phases.duration_s = run.phases.duration_s.max(ARRIVALS / rate);
+        }
+        run
     }
 }
 
 /// Each application alone with one replica, `repeats` times.
 pub fn baseline<'a>(
     params: &'a CampaignParams,
-    apps: &'a [String],
+    apps: &'a [Application],
     repeats: u32,
 ) -> impl Iterator<Item = RunSpec> + 'a {
     (0..repeats).flat_map(move |repeat| {
-        apps.iter().map(move |app| params.run(RunKind::Baseline, app.clone(), repeat, vec![params.observed(app)]))
+        apps.iter().map(move |app| params.observing(app, RunKind::Baseline, app.id.clone(), repeat, Vec::new()))
     })
 }
 
@@ -53,17 +65,16 @@ pub fn baseline<'a>(
 /// # Example
 /// ```
 /// use neuro_data::campaign::{CampaignParams, pairwise};
-/// use neuro_data::Phases;
+/// use neuro_data::{Catalogue, Phases};
 ///
 /// let phases = Phases { warmup_s: 5.0, duration_s: 60.0, drain_s: 10.0, warmup_inferences: 3 };
-/// let params = CampaignParams { seed: 1, threads: 1, phases, observed_rate: 5.0 };
-/// let nine: Vec<String> = ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(String::from).to_vec();
-/// // The grid of the NeuRO study.
-/// assert_eq!(pairwise(&params, &nine, &[4, 8, 16], &[1.0, 2.0, 3.0, 4.0], 1).count(), 972);
+/// let params = CampaignParams { seed: 1, threads: 1, phases, observed_rate: Some(5.0) };
+/// // The grid of the NeuRO study, of its nine applications.
+/// assert_eq!(pairwise(&params, Catalogue::built_in().apps(), &[4, 8, 16], &[1.0, 2.0, 3.0, 4.0], 1).count(), 972);
 /// ```
 pub fn pairwise<'a>(
     params: &'a CampaignParams,
-    apps: &'a [String],
+    apps: &'a [Application],
     instances: &'a [u32],
     rates: &'a [f64],
     repeats: u32,
@@ -72,9 +83,9 @@ pub fn pairwise<'a>(
     (0..repeats).flat_map(pairs).flat_map(move |(repeat, a, b)| {
         instances.iter().flat_map(move |&n| {
             rates.iter().map(move |&rate| {
-                let neighbour = Tenant { id: NEIGHBOUR.to_owned(), app: b.clone(), instances: n, rate };
-                let name = format!("{a}_{b}_n{n}_r{rate}");
-                params.run(RunKind::Pairwise, name, repeat, vec![params.observed(a), neighbour])
+                let neighbour = Tenant { id: NEIGHBOUR.to_owned(), app: b.id.clone(), instances: n, rate };
+                let name = format!("{}_{}_n{n}_r{rate}", a.id, b.id);
+                params.observing(a, RunKind::Pairwise, name, repeat, vec![neighbour])
             })
         })
     })
@@ -146,11 +157,29 @@ mod tests {
 
     fn params() -> CampaignParams {
         let phases = Phases { warmup_s: 1.0, duration_s: 10.0, drain_s: 1.0, warmup_inferences: 1 };
-        CampaignParams { seed: 7, threads: 1, phases, observed_rate: 5.0 }
+        CampaignParams { seed: 7, threads: 1, phases, observed_rate: Some(5.0) }
     }
 
-    fn apps() -> Vec<String> {
-        ["x", "y", "z"].map(String::from).to_vec()
+    /// Called x, y and z; x is slow, z has no known speed.
+    fn apps() -> Vec<Application> {
+        let like = Catalogue::built_in().get("kalman-gru").unwrap().clone();
+        let app = |id: &str, service_s| Application { id: id.to_owned(), service_s, ..like.clone() };
+        vec![app("x", Some(0.5)), app("y", Some(0.03)), app("z", None)]
+    }
+
+    #[test]
+    fn a_rate_that_is_left_out_suits_the_observed_application_and_the_window_suits_the_rate() {
+        let params = CampaignParams { observed_rate: None, ..params() };
+        let apps = apps();
+        let loads = |runs: Vec<RunSpec>| -> Vec<(f64, f64)> {
+            runs.iter().map(|run| (run.tenants[0].rate, run.phases.duration_s)).collect()
+        };
+        let expected = [(0.6, 20.0 / 0.6), (10.0, 10.0), (40.0, 10.0)];
+        assert_eq!(loads(baseline(&params, &apps, 1).collect()), expected);
+        // Ordered pairs: x observed three times, then y, then z; the neighbour's rate is the one asked for.
+        let pairs: Vec<RunSpec> = pairwise(&params, &apps, &[2], &[7.0], 1).collect();
+        assert!(pairs.iter().all(|run| run.tenants[1].rate == 7.0));
+        assert_eq!(loads(pairs), expected.map(|load| [load; 3]).concat());
     }
 
     #[test]

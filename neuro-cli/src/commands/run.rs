@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use neuro_apps::registry::Registry;
 use neuro_cli::{CampaignProgress, interrupt_on_ctrl_c, output, tool, write_pairwise_results};
 use neuro_data::campaign::{CampaignParams, baseline, in_measuring_order, pairwise, random};
-use neuro_data::{Catalogue, Dataset, Phases, RunSpec, run_folder::run_folders};
+use neuro_data::{Application, Catalogue, Dataset, Phases, RunSpec, run_folder::run_folders};
 use neuro_k8s::{CampaignReport, DriverParams, LocalParams, LocalTarget, drive_campaign};
 
 use super::read_catalogue;
@@ -38,8 +39,7 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
             alone().chain(pairwise(&params, &apps, instances, rates, common.repeats)).collect()
         }
         Experiment::Random { runs, memory, .. } => {
-            let drawn = apps.iter().map(|id| catalogue.get(id).cloned()).collect::<Result<Vec<_>, _>>()?;
-            random(&params, &drawn, *memory, *runs).collect()
+            random(&params, &apps, *memory, *runs).collect()
         }
     };
     anyhow::ensure!(!runs.is_empty(), "no run fits: the memory is too small for any tenant, or no run was asked for");
@@ -58,19 +58,22 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
 }
 
 /// The applications asked for, or all that this build serves.
-fn applications(asked: &[String], catalogue: &Catalogue) -> anyhow::Result<Vec<String>> {
+fn applications(asked: &[String], catalogue: &Catalogue) -> anyhow::Result<Vec<Application>> {
     let registry = Registry::built_in();
-    let served = |id: &str| registry.find(id).is_ok();
-    let can_start = |app: &neuro_data::Application| app.command.is_some() || served(&app.id);
+    let can_start = |app: &Application| app.command.is_some() || registry.find(&app.id).is_ok();
     if asked.is_empty() {
-        return Ok(catalogue.apps().iter().filter(|app| can_start(app)).map(|app| app.id.clone()).collect());
+        return Ok(catalogue.apps().iter().filter(|app| can_start(app)).cloned().collect());
     }
-    for id in asked {
-        if !can_start(catalogue.get(id)?) {
-            registry.find(id)?;
-        }
-    }
-    Ok(asked.to_vec())
+    asked
+        .iter()
+        .map(|id| {
+            let app = catalogue.get(id)?;
+            if !can_start(app) {
+                registry.find(id)?;
+            }
+            Ok(app.clone())
+        })
+        .collect()
 }
 
 fn measure(runs: &[RunSpec], common: &RunArgs, catalogue: Catalogue) -> anyhow::Result<CampaignReport> {
