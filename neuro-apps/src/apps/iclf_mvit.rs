@@ -41,7 +41,7 @@ pub static APP: App = App {
     id: "iclf-mvit",
     description: "MobileViT-S on images of 256 x 256 x 3",
     default_batch: 2,
-    max_batch: 64,
+    max_batch: 16,
     model: |weights, _| Ok(Box::new(MobileVit::load(weights)?)),
 };
 

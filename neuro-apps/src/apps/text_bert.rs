@@ -20,7 +20,7 @@ pub static APP: App = App {
     id: "text-bert",
     description: "BERT-base uncased sequence classifier on a text of 128 random words",
     default_batch: 1,
-    max_batch: 32,
+    max_batch: 16,
     model: |weights, _| Ok(Box::new(TextBert { model: BertClassifier::load(&Config::default(), LABELS, weights)? })),
 };
 

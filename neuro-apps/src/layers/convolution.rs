@@ -114,16 +114,26 @@ impl Convolution {
         let outputs = self.weight.dim(1)?;
         let windows = Windows { kernel: self.kernel, stride: self.stride };
         let (rows, columns) = (windows.outputs(height), windows.outputs(width));
-        let flat = if self.kernel == 1 && self.stride == 1 {
-            xs.reshape((batch * rows * columns, inputs))?
+        let ys = if self.kernel == 1 && self.stride == 1 {
+            xs.reshape((batch * rows * columns, inputs))?.matmul(&self.weight)?
         } else {
-            xs.apply_op1_no_bwd(&windows)?
+            let window = self.kernel * self.kernel * inputs;
+            let items = (GATHERED / (rows * columns * window).max(1)).clamp(1, batch.max(1));
+            let products = (0..batch).step_by(items).map(|first| {
+                let part = xs.narrow(0, first, items.min(batch - first))?;
+                part.apply_op1_no_bwd(&windows)?.matmul(&self.weight)
+            });
+            let products = products.collect::<Result<Vec<_>>>()?;
+            if let [product] = &products[..] { product.clone() } else { Tensor::cat(&products, 0)? }
         };
-        let ys = flat.matmul(&self.weight)?;
         add_bias(&ys, &self.bias, self.activation)?;
         ys.reshape((batch, rows, columns, outputs))
     }
 }
+
+/// Values gathered at a time, but one item at least: 8 MB, so that the memory of a batch is that of its maps and the rows are still in
+/// the cache when they are multiplied.
+const GATHERED: usize = 2_000_000;
 
 /// The windows of a kernel over a feature map with zero padding of half the kernel's width.
 #[derive(Debug, Clone, Copy)]
