@@ -105,7 +105,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let apps = [catalogue.get(APP.id)?.clone(), catalogue.get("tclf-rf")?.clone()];
     let runs: Vec<RunSpec> = baseline(&params, &apps, 3).collect();
     let mut local = LocalParams::new(catalogue);
-    local.programs.insert("neuro-app".to_owned(), vec![std::env::current_exe()?.display().to_string(), "serve".to_owned()]);
+    local
+        .programs
+        .insert("neuro-app".to_owned(), vec![std::env::current_exe()?.display().to_string(), "serve".to_owned()]);
 
     let interrupt = interrupt_on_ctrl_c()?;
     let out = std::path::Path::new("own-app-out");

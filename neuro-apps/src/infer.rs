@@ -62,7 +62,8 @@ pub fn infer(args: &InferArgs, app: &App) -> Result<Vec<usize>> {
 
 /// The tensors of a file in the data types of the `example`, whose names they must have.
 fn read_inputs(app: &App, path: &Path, example: &Tensors) -> Result<Tensors> {
-    let wrong = |reason: String| Error::Input { app: app.id.to_owned(), reason: format!("{}: {reason}", path.display()) };
+    let wrong =
+        |reason: String| Error::Input { app: app.id.to_owned(), reason: format!("{}: {reason}", path.display()) };
     let expected = || {
         let one = |(name, tensor): (&String, &Tensor)| format!("`{name}` {:?} of {:?}", tensor.dims(), tensor.dtype());
         format!("expected {} (for a batch of 1)", example.iter().map(one).collect::<Vec<_>>().join(" and "))

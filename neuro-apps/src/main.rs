@@ -41,8 +41,10 @@ enum Command {
     /// Run one inference on tensors from a file and write its output to another
     ///
     /// With a checkpoint and the same input, the output can be compared with that of the Python original.
-    #[command(after_help = "Example:\n  neuro-app infer --app iclf-mnet --weights mobilenet_v3_large.safetensors \\\n    \
-                            --input images.safetensors --output logits.safetensors")]
+    #[command(
+        after_help = "Example:\n  neuro-app infer --app iclf-mnet --weights mobilenet_v3_large.safetensors \\\n    \
+                            --input images.safetensors --output logits.safetensors"
+    )]
     Infer(InferArgs),
 }
 
@@ -64,7 +66,9 @@ fn run(arguments: Arguments) -> Result<()> {
             ensure_compute_threads(args.threads)?;
             serve(args, &registry, announce)
         }
-        (None, None) => Arguments::command().print_help().map_err(|source| Error::Io { action: "printing the help", source }),
+        (None, None) => {
+            Arguments::command().print_help().map_err(|source| Error::Io { action: "printing the help", source })
+        }
     }
 }
 

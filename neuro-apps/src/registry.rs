@@ -5,9 +5,7 @@ use std::path::Path;
 use candle_nn::VarBuilder;
 
 use crate::app::{Model, StaticInference};
-use crate::apps::{
-    iclf_efnet, iclf_mnet, iclf_mvit, kalman_gru, tclf_gcn, tclf_rf, text_bert, text_tbert, tstr_lstm,
-};
+use crate::apps::{iclf_efnet, iclf_mnet, iclf_mvit, kalman_gru, tclf_gcn, tclf_rf, text_bert, text_tbert, tstr_lstm};
 use crate::error::{Error, Result};
 use crate::weights::{Checkpoint, SeededWeights};
 

@@ -97,9 +97,8 @@ fn agrees(id: &str, parameters: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{id}.safetensors"));
     let expected = safetensors::load(path, &Device::Cpu).unwrap().remove("output").unwrap();
 
-    let largest = |tensor: &Tensor| -> f32 {
-        tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
-    };
+    let largest =
+        |tensor: &Tensor| -> f32 { tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap() };
     assert_eq!(found.elem_count(), expected.elem_count(), "{id}: outputs");
     let difference = largest(&(found.reshape(expected.shape()).unwrap() - &expected).unwrap()) / largest(&expected);
     assert!(difference < TOLERANCE, "{id}: relative difference {difference}");

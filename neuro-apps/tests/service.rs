@@ -368,8 +368,7 @@ fn a_checkpoint_is_checked_and_served() {
     safetensors::save(&input.clone().into_iter().collect(), at("input")).unwrap();
     let infer = |weights: &str, input: &str| {
         let (weights, input, output) = (at(weights), at(input), at("output"));
-        let arguments =
-            ["infer", "--app", "tstr-lstm", "--weights", &weights, "--input", &input, "--output", &output];
+        let arguments = ["infer", "--app", "tstr-lstm", "--weights", &weights, "--input", &input, "--output", &output];
         let output = neuro_app(&arguments).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };

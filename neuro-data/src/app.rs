@@ -101,7 +101,11 @@ impl Application {
             return Err(Error::invalid(field("memory_gb"), self.memory_gb, "a positive number of GB"));
         }
         if self.service_s.is_some_and(|s| !(s.is_finite() && s > 0.0)) {
-            return Err(Error::invalid(field("service_s"), self.service_s.unwrap_or_default(), "a positive number of seconds"));
+            return Err(Error::invalid(
+                field("service_s"),
+                self.service_s.unwrap_or_default(),
+                "a positive number of seconds",
+            ));
         }
         if !(self.price.is_finite() && self.price >= 0.0) {
             return Err(Error::invalid(field("price"), self.price, "zero or more"));

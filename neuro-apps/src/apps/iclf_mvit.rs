@@ -170,9 +170,8 @@ impl GlobalBlock {
     fn load(inputs: usize, stage: &GlobalStage, vb: &VarBuilder<'static>) -> TensorResult<Self> {
         let &GlobalStage { outputs, hidden, layers } = stage;
         let shape = TransformerShape { hidden, heads: HEADS, inner: 2 * hidden, eps: EPS };
-        let layer = |index: usize| {
-            TransformerLayer::load(shape, Activation::Silu, &vb.pp("transformer.layer").pp(index))
-        };
+        let layer =
+            |index: usize| TransformerLayer::load(shape, Activation::Silu, &vb.pp("transformer.layer").pp(index));
         // The one convolution with neither norm nor bias.
         let widen = Names { convolution: vb.pp("conv_1x1.convolution"), bias: Bias::None };
         Ok(Self {
@@ -203,7 +202,9 @@ impl GlobalBlock {
 fn unfold(map: &Tensor) -> TensorResult<Tensor> {
     let (batch, height, width, channels) = map.dims4()?;
     if height % PATCH != 0 || width % PATCH != 0 {
-        candle_core::bail!("a map of {height} × {width} is not made of whole patches: the image's sides must be multiples of 64");
+        candle_core::bail!(
+            "a map of {height} × {width} is not made of whole patches: the image's sides must be multiples of 64"
+        );
     }
     let (rows, columns) = (height / PATCH, width / PATCH);
     map.reshape(&[batch, rows, PATCH, columns, PATCH, channels][..])?

@@ -58,7 +58,10 @@ impl Model for TclfRf {
         let features = input(&APP, inputs, "features")?;
         let (batch, width) = features.dims2()?;
         if width != FEATURES {
-            return Err(Error::Input { app: APP.id.to_owned(), reason: format!("an item has {width} features, not {FEATURES}") });
+            return Err(Error::Input {
+                app: APP.id.to_owned(),
+                reason: format!("an item has {width} features, not {FEATURES}"),
+            });
         }
         let records = features.flatten_all()?.to_vec1::<f32>()?;
         let classes: Vec<f32> =

@@ -155,7 +155,8 @@ mod tests {
         let (rows, channels) = (40_000, 3);
         let xs: Vec<f32> = (0..rows * channels).map(|i| (i as f32 * 0.37) % 16.0 - 8.0).collect();
         let bias = [0.5f32, -1.0, 0.0];
-        let cases: [(Activation, fn(f64) -> f64); 6] = [
+        type Function = fn(f64) -> f64;
+        let cases: [(Activation, Function); 6] = [
             (Activation::Identity, |x| x),
             (Activation::Relu, |x| x.max(0.0)),
             (Activation::HardSwish, |x| x * ((x + 3.0) / 6.0).clamp(0.0, 1.0)),

@@ -205,7 +205,9 @@ mod tests {
     /// The tensor library's own convolution, then its batch norm, is the oracle.
     #[test]
     fn agrees_with_convolution_and_batch_norm_one_after_the_other() {
-        for (kernel, stride, height, width) in [(1, 1, 5, 4), (1, 2, 5, 4), (3, 1, 5, 7), (3, 2, 6, 7), (5, 1, 2, 3), (5, 2, 9, 8)] {
+        for (kernel, stride, height, width) in
+            [(1, 1, 5, 4), (1, 2, 5, 4), (3, 1, 5, 7), (3, 2, 6, 7), (5, 1, 2, 3), (5, 2, 9, 8)]
+        {
             let (inputs, outputs) = (3, 5);
             let vb = SeededWeights::var_builder(1);
             let names = Names::biased(vb.pp("c"));
@@ -223,7 +225,8 @@ mod tests {
             let names = Names { convolution: vb.pp("c"), bias: Bias::Norm(norm, 1e-3) };
 
             let xs = map(kernel as u64, (2, height, width, inputs));
-            let convolution = Convolution::load((inputs, outputs), kernel, stride, Activation::Identity, &names).unwrap();
+            let convolution =
+                Convolution::load((inputs, outputs), kernel, stride, Activation::Identity, &names).unwrap();
             let found = convolution.forward(&xs).unwrap();
 
             let nchw = xs.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();

@@ -129,8 +129,7 @@ mod tests {
     fn agrees_with_separate_operations() {
         let (batch, height, width, channels, squeezed) = (2, 3, 5, 9, 4);
         let vb = SeededWeights::var_builder(5);
-        let block =
-            SqueezeExcitation::load(channels, squeezed, Activation::Relu, Activation::Sigmoid, &vb).unwrap();
+        let block = SqueezeExcitation::load(channels, squeezed, Activation::Relu, Activation::Sigmoid, &vb).unwrap();
         let init = Init::Randn { mean: 0.3, stdev: 1.0 };
         let xs = vb.get_with_hints((batch, height, width, channels), "map", init).unwrap();
 

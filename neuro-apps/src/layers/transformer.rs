@@ -91,9 +91,7 @@ impl SelfAttention {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let (sequences, tokens, hidden) = xs.dims3()?;
         let head = hidden / self.heads;
-        let split = |ys: Tensor| {
-            ys.reshape((sequences, tokens, self.heads, head))?.transpose(1, 2)?.contiguous()
-        };
+        let split = |ys: Tensor| ys.reshape((sequences, tokens, self.heads, head))?.transpose(1, 2)?.contiguous();
         let query = split((self.query.forward(xs)? * (1.0 / (head as f64).sqrt()))?)?;
         let (key, value) = (split(self.key.forward(xs)?)?, split(self.value.forward(xs)?)?);
         let shares = candle_nn::ops::softmax_last_dim(&query.matmul(&key.t()?)?)?;

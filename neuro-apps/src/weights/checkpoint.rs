@@ -78,7 +78,8 @@ impl Checkpoint {
             return Err(failed("is no safetensors file: the length of its header is impossible".to_owned()));
         }
         let mut bytes = vec![0; header as usize];
-        file.read_exact_at(&mut bytes, HEADER_LENGTH as u64).map_err(|_| failed("ends within its header".to_owned()))?;
+        file.read_exact_at(&mut bytes, HEADER_LENGTH as u64)
+            .map_err(|_| failed("ends within its header".to_owned()))?;
         let metadata: Metadata =
             serde_json::from_slice(&bytes).map_err(|e| failed(format!("is no safetensors file: {e}")))?;
         let data_start = HEADER_LENGTH as u64 + header;
@@ -204,8 +205,13 @@ mod tests {
             vb.get(1, &format!("gone.{i}")).unwrap();
         }
         let message = checkpoint.check_used().unwrap_err().to_string();
-        for part in ["differs", "missing: gone.0, gone.1", "and 2 more", "unexpected: left.over", "turned is [4], expected [2, 2]"]
-        {
+        for part in [
+            "differs",
+            "missing: gone.0, gone.1",
+            "and 2 more",
+            "unexpected: left.over",
+            "turned is [4], expected [2, 2]",
+        ] {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(!message.contains("kept"), "{message}");

@@ -38,9 +38,7 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
         Experiment::Pairwise { instances, rates, .. } => {
             alone().chain(pairwise(&params, &apps, instances, rates, common.repeats)).collect()
         }
-        Experiment::Random { runs, memory, .. } => {
-            random(&params, &apps, *memory, *runs).collect()
-        }
+        Experiment::Random { runs, memory, .. } => random(&params, &apps, *memory, *runs).collect(),
     };
     anyhow::ensure!(!runs.is_empty(), "no run fits: the memory is too small for any tenant, or no run was asked for");
     let runs = in_measuring_order(runs, common.seed);
