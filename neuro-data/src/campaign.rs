@@ -41,7 +41,8 @@ impl CampaignParams {
         let rate = self.observed_rate.unwrap_or_else(|| app.light_rate());
         let observed = Tenant { id: OBSERVED.to_owned(), app: app.id.clone(), instances: 1, rate };
         let mut run = self.run(kind, name, repeat, [vec![observed], others].concat());
-        if self.observed_rate.is_none() {
+        // A window that is no length of time stays what it is, to be refused.
+        if self.observed_rate.is_none() && run.phases.duration_s > 0.0 {
             run.phases.duration_s = run.phases.duration_s.max(ARRIVALS / rate);
         }
         run
