@@ -72,21 +72,21 @@
 //!
 //! | id | ours, 1 thread | PyTorch, 1 thread | ratio | ours, 2 threads | PyTorch, 2 threads | ratio | start-up, s | peak, MB |
 //! |---|---|---|---|---|---|---|---|---|
-//! | `iclf-efnet` | 342 | 423 | 0.81 | 248 | 829 | 0.30 | 2.44 | 591 |
-//! | `iclf-mnet` | 69.6 | 86.5 | 0.80 | 67.7 | 97.9 | 0.69 | 0.21 | 134 |
-//! | `iclf-mvit` | 168 | 163 | 1.03 | 98.8 | 101 | 0.98 | 0.24 | 113 |
-//! | `kalman-gru` | 0.204 | 2.85 | 0.07 | 0.217 | 2.37 | 0.09 | 0.01 | 17 |
-//! | `tclf-gcn` | 15.9 | 125 | 0.13 | 13.6 | 75.8 | 0.18 | 0.04 | 29 |
-//! | `tclf-rf` | 0.0829 | 5.94 | 0.01 | 0.124 | 5.92 | 0.02 | 0.07 | 16 |
-//! | `text-bert` | 302 | 281 | 1.07 | 315 | 661 | 0.48 | 2.47 | 531 |
-//! | `text-tbert` | 3.29 | 2.16 | 1.52 | 3.1 | 2.22 | 1.40 | 0.09 | 40 |
-//! | `tstr-lstm` | 31.5 | 21.3 | 1.48 | 28.7 | 61.2 | 0.47 | 0.11 | 61 |
+//! | `iclf-efnet` | 344 | 416 | 0.83 | 206 | 218 | 0.95 | 2.86 | 591 |
+//! | `iclf-mnet` | 70.6 | 84.2 | 0.84 | 46.9 | 58.9 | 0.80 | 0.21 | 130 |
+//! | `iclf-mvit` | 165 | 177 | 0.94 | 107 | 108 | 0.99 | 0.24 | 113 |
+//! | `kalman-gru` | 0.196 | 1.75 | 0.11 | 0.193 | 2.83 | 0.07 | 0.01 | 17 |
+//! | `tclf-gcn` | 15.8 | 128 | 0.12 | 17 | 122 | 0.14 | 0.04 | 32 |
+//! | `tclf-rf` | 0.0745 | 6.34 | 0.01 | 0.0784 | 9.42 | 0.01 | 0.09 | 16 |
+//! | `text-bert` | 316 | 297 | 1.07 | 216 | 163 | 1.33 | 3.17 | 525 |
+//! | `text-tbert` | 3.47 | 2.61 | 1.33 | 3.59 | 2.89 | 1.24 | 0.07 | 40 |
+//! | `tstr-lstm` | 31 | 21.1 | 1.47 | 28.1 | 16.5 | 1.71 | 0.06 | 61 |
 //!
 //! Start-up is from the start of the process to the end of its first inference, peak memory is `VmHWM`, both on one thread. A dev build
 //! of this workspace is as fast as a release build, for the kernels are optimised there too. `cargo bench --bench apps` repeats the
 //! measurement of the inference alone.
 //!
-//! What bounds them: the image classifiers and the transformers spend their time in matrix products (BERT-base, 22 GFLOP, runs at 72
+//! What bounds them: the image classifiers and the transformers spend their time in matrix products (BERT-base, 22 GFLOP, runs at 70
 //! GFLOP/s on one thread), the depthwise convolutions in loading two values for each multiply-add, GCNII half in gathering
 //! neighbours from the second-level cache. Three things made them so: channels last, so that a 1 × 1 convolution is one product
 //! ([`layers`]); bias, norm and activation in one pass; and weights laid out as the product reads them, which took a quarter
