@@ -1,4 +1,4 @@
-"""An inference service in ten lines: `python3 service.py PORT`. It serves one request at a time, as the experiments assume."""
+"""An inference service in under twenty lines: `python3 service.py PORT`. It serves one request at a time, as the experiments assume."""
 
 import json, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
