@@ -4,9 +4,13 @@
 mod app;
 pub mod campaign;
 #[cfg(feature = "parquet")]
+mod counter_rates;
+#[cfg(feature = "parquet")]
 pub mod dataset;
 mod error;
 pub mod files;
+#[cfg(feature = "parquet")]
+pub mod ingest;
 pub mod instance;
 mod manifest;
 #[cfg(feature = "parquet")]

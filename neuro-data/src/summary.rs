@@ -303,9 +303,9 @@ mod tests {
             run_id: "r".into(),
             tenant_id: "t".into(),
             app: "a".into(),
-            replica: 0,
+            replica: Some(0),
             seq: 0,
-            intended_s: start_s,
+            intended_s: Some(start_s),
             sent_s: Some(start_s),
             start_s: Some(start_s),
             end_s: Some(start_s + service_s),
@@ -367,7 +367,7 @@ mod tests {
     fn what_is_outside_of_the_window_is_no_sample() {
         let early = RequestRecord { warmup: true, ..request(0.5, 99.0) };
         // Due in the window, but its inference started after it, beside less load.
-        let late = RequestRecord { intended_s: 10.5, ..request(11.5, 99.0) };
+        let late = RequestRecord { intended_s: Some(10.5), ..request(11.5, 99.0) };
         let summary = summary(1.0, &[early, request(2.0, 0.1), request(3.0, 0.3), late]);
         assert_eq!((summary.completed, summary.samples), (3, 2));
         assert!((summary.of(Sla::Mean).unwrap().value - 0.2).abs() < 1e-12);

@@ -8,7 +8,8 @@ mod row;
 mod schema;
 mod writer;
 
+pub(crate) use reader::read_schema;
 pub use reader::{read_table, table_files};
 pub use row::{Cell, Instant, Row};
-pub use schema::{DATASET_SCHEMA, RunRow, TenantRow};
-pub use writer::TableWriter;
+pub use schema::{DATASET_SCHEMA, QUANTILES, QuantileRow, RunRow, TenantRow};
+pub use writer::{GROUP_ROWS, TableWriter};

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Row;
@@ -24,6 +25,13 @@ pub fn read_table<R: Row>(path: &Path) -> Result<Vec<R>> {
         rows.extend(R::from_batch(&batch).map_err(|reason| Error::malformed(path, reason))?);
     }
     Ok(rows)
+}
+
+/// The columns of a Parquet file.
+pub(crate) fn read_schema(path: &Path) -> Result<SchemaRef> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_error("read", path))?;
+    Ok(std::sync::Arc::clone(builder.schema()))
 }
 
 /// The Parquet files of the table `R` in a dataset, in order of name.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, ListArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type, UInt64Type};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{
+    DataType, Field, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type, UInt64Type,
+};
 
 use crate::{RequestStatus, RunStatus};
 
@@ -150,6 +153,43 @@ impl Cell for Instant {
     fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
         let array = column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| mistyped::<Self>(column))?;
         Ok(array.values().iter().map(|micros| Self(*micros as f64 / 1e6)).collect())
+    }
+}
+
+impl Cell for Option<Instant> {
+    const NULLABLE: bool = true;
+    fn data_type() -> DataType {
+        Instant::data_type()
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let micros = values.map(|instant| instant.map(|instant| (instant.0 * 1e6).round() as i64));
+        Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let array = column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| mistyped::<Self>(column))?;
+        Ok(array.iter().map(|micros| micros.map(|micros| Instant(micros as f64 / 1e6))).collect())
+    }
+}
+
+impl<T: Cell + Clone> Cell for Vec<T> {
+    fn data_type() -> DataType {
+        DataType::List(Arc::new(Field::new("item", T::data_type(), T::NULLABLE)))
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef
+    where
+        Self: 'a,
+    {
+        let lists: Vec<&Self> = values.collect();
+        let items = T::column(lists.iter().copied().flatten());
+        let field = Arc::new(Field::new("item", T::data_type(), T::NULLABLE));
+        let lengths = OffsetBuffer::from_lengths(lists.iter().map(|list| list.len()));
+        Arc::new(ListArray::new(field, lengths, items, None))
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let lists = column.as_list_opt::<i32>().ok_or_else(|| mistyped::<Self>(column))?;
+        let items = T::values(lists.values().as_ref())?;
+        let ranges = lists.value_offsets().windows(2).map(|ends| ends[0] as usize..ends[1] as usize);
+        ranges.map(|range| items.get(range).map(<[T]>::to_vec).ok_or_else(|| "a list is cut off".to_owned())).collect()
     }
 }
 

@@ -4,14 +4,20 @@ use std::fs::{self, File};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use super::Row;
 use crate::files::{aside, sync_folder};
 use crate::{Error, Result};
+
+/// Most rows of a row group.
+pub const GROUP_ROWS: usize = 262_144;
 
 /// Writes one table to one Parquet file (zstd), aside until [`TableWriter::finish`] renames it into place.
 ///
@@ -32,11 +38,7 @@ impl<R: Row> TableWriter<R> {
     pub fn create(path: &Path) -> Result<Self> {
         let aside = aside(path);
         let file = File::create(&aside).map_err(Error::io("create", &aside))?;
-        let level = ZstdLevel::try_new(3).map_err(parquet_error("set up", path))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(level))
-            .set_created_by(format!("neuro-data {}", env!("CARGO_PKG_VERSION")))
-            .build();
+        let properties = properties(&R::schema()).map_err(parquet_error("set up", path))?;
         let writer =
             ArrowWriter::try_new(file, R::schema(), Some(properties)).map_err(parquet_error("set up", path))?;
         Ok(Self { writer: Some(writer), aside, path: path.to_owned(), rows: PhantomData })
@@ -47,11 +49,36 @@ impl<R: Row> TableWriter<R> {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&mut self, rows: &[R]) -> Result<()> {
-        if let Some(writer) = self.writer.as_mut().filter(|_| !rows.is_empty()) {
-            let batch = R::to_batch(rows).map_err(|e| parquet_error("write", &self.path)(e.into()))?;
-            writer.write(&batch).and_then(|()| writer.flush()).map_err(parquet_error("write", &self.path))?;
+        let batch = R::to_batch(rows).map_err(|e| parquet_error("write", &self.path)(e.into()))?;
+        self.append(&batch)?;
+        self.end_group()
+    }
+
+    /// Appends columns of the table's schema to the current row group, which ends by itself at [`GROUP_ROWS`].
+    ///
+    /// # Errors
+    /// The columns are others, or the file cannot be written.
+    pub fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self.writer.as_mut().filter(|_| batch.num_rows() > 0) {
+            Some(writer) => writer.write(batch).map_err(parquet_error("write", &self.path)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Ends the current row group.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn end_group(&mut self) -> Result<()> {
+        match &mut self.writer {
+            Some(writer) => writer.flush().map_err(parquet_error("write", &self.path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Rows of the current row group so far.
+    pub fn rows_in_group(&self) -> usize {
+        self.writer.as_ref().map_or(0, ArrowWriter::in_progress_rows)
     }
 
     /// Writes the footer, syncs and renames the file into place.
@@ -75,6 +102,28 @@ impl<R> Drop for TableWriter<R> {
             let _ = fs::remove_file(&self.aside);
         }
     }
+}
+
+/// How columns are stored. Names repeat, so they get a dictionary; measured times never do, and a dictionary of them is work for
+/// nothing; numbers that count up are stored as differences. Page indexes would outweigh small row groups.
+fn properties(schema: &Schema) -> std::result::Result<WriterProperties, ParquetError> {
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_created_by(format!("neuro-data {}", env!("CARGO_PKG_VERSION")))
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_statistics_truncate_length(None)
+        .set_offset_index_disabled(true)
+        .set_dictionary_enabled(false);
+    for field in schema.fields() {
+        let path = ColumnPath::from(field.name().as_str());
+        builder = match field.data_type() {
+            DataType::Utf8 | DataType::UInt32 => builder.set_column_dictionary_enabled(path, true),
+            DataType::UInt64 => builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+            _ => builder,
+        };
+    }
+    Ok(builder.build())
 }
 
 pub(super) fn parquet_error(action: &'static str, path: &Path) -> impl FnOnce(ParquetError) -> Error {
