@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::datapoint::DatapointSet;
 use crate::files::sync_folder;
 use crate::run_folder::RunFolder;
-use crate::store::{QuantileRow, Row, RunRow, TenantRow, read_schema, read_table, table_files};
+use crate::store::{QuantileRow, Row, RunRow, Scan, TenantRow, read_schema, read_table, table_files};
 use crate::{CounterSample, Error, RequestRecord, Result, ingest};
 
 /// The table of training data.
@@ -60,6 +61,26 @@ impl Dataset {
             rows.extend(read_table::<R>(&file)?);
         }
         Ok(rows)
+    }
+
+    /// A reader of the table `R`, row by row.
+    pub fn scan<R: Row>(&self) -> Scan<R> {
+        Scan::new(&self.path, R::TABLE)
+    }
+
+    /// A reader of a set of datapoints, or of some of their columns, row by row.
+    ///
+    /// # Example
+    /// ```
+    /// use neuro_data::datapoint::{Datapoint, DatapointSet};
+    ///
+    /// fn labelled(dataset: &neuro_data::Dataset) -> neuro_data::Result<Vec<Datapoint>> {
+    ///     let points = dataset.datapoints::<Datapoint>(DatapointSet::Ours).of_apps(["tclf-rf"]).of_servers(["edge"]).rows()?;
+    ///     points.filter(|point| point.as_ref().is_ok_and(|point| !point.censored)).collect()
+    /// }
+    /// ```
+    pub fn datapoints<R: Row>(&self, set: DatapointSet) -> Scan<R> {
+        Scan::new(&self.path, set.folder())
     }
 
     /// Checks that the tables are of this version, so that rows of it may stand beside theirs.

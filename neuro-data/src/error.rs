@@ -44,7 +44,6 @@ pub enum Error {
         known: String,
     },
     /// A raw file has a fault, and faults were not to be tolerated.
-    #[cfg(feature = "parquet")]
     #[error(transparent)]
     Problem(crate::ingest::Problem),
     /// An observer ended it.

@@ -165,54 +165,104 @@ fn estimates_of(samples: &[f64], sorted: &[f64], seed: u64) -> Option<[Estimate;
 
 /// Percentile intervals of a circular block bootstrap of mean, p75 and p95.
 ///
-/// A resample is counted by rank rather than sorted: its quantiles are then found by walking down from the largest.
+/// A resample is never written out. Its mean comes from sums over the samples up to each place; and how many of its values are
+/// of some rank or below from counts over the samples up to each place, by which its quantiles are searched.
 fn bootstrap_intervals(samples: &[f64], sorted: &[f64], seed: u64) -> [(f64, f64); 3] {
     let n = samples.len();
     let block = (2.0 * (n as f64).cbrt()).ceil() as usize;
-    let ranks: Vec<usize> = samples.iter().map(|x| sorted.partition_point(|y| y < x)).collect();
-    // The samples twice over, so that a block that runs past the end goes on at the start.
-    let circle: Vec<(f64, usize)> = samples.iter().copied().zip(ranks).cycle().take(n + block).collect();
+    let mut ranks = Ranks::new(samples, sorted, block);
+    let sums: Vec<f64> = ranks
+        .circle()
+        .map(|i| samples[i])
+        .scan(0.0, |sum, x| Some(std::mem::replace(sum, *sum + x)))
+        .chain([samples.iter().sum::<f64>() + samples[..block.min(n)].iter().sum::<f64>()])
+        .collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut draws = [(); 3].map(|()| Vec::with_capacity(RESAMPLES));
-    let mut counts = vec![0_u32; n];
+    let mut blocks = Vec::with_capacity(n / block + 1);
+    let mut near = [0.75, 0.95].map(|q| (q * (n - 1) as f64) as usize);
     for _ in 0..RESAMPLES {
-        counts.fill(0);
-        let (mut sum, mut left) = (0.0, n);
+        blocks.clear();
+        let mut left = n;
         while left > 0 {
             let start = rng.gen_range(0..n);
-            for (value, rank) in &circle[start..start + block.min(left)] {
-                sum += value;
-                counts[*rank] += 1;
-            }
+            blocks.push((start, start + block.min(left)));
             left -= block.min(left);
         }
-        let [p95, p75] = quantiles_of_counts(sorted, &counts, [0.95, 0.75]);
-        for (draws, value) in draws.iter_mut().zip([sum / n as f64, p75, p95]) {
+        let mean = blocks.iter().map(|(start, end)| sums[*end] - sums[*start]).sum::<f64>() / n as f64;
+        let p75 = ranks.quantile(&blocks, 0.75, &mut near[0]);
+        let p95 = ranks.quantile(&blocks, 0.95, &mut near[1]);
+        for (draws, value) in draws.iter_mut().zip([mean, p75, p95]) {
             draws.push(value);
         }
     }
     draws.map(|mut draws| (quantile(&mut draws, 0.025), quantile(&mut draws, 0.975)))
 }
 
-/// Quantiles, the higher first, of a sample that holds `counts[i]` times `sorted[i]` and as many values as `sorted`.
-fn quantiles_of_counts(sorted: &[f64], counts: &[u32], quantiles: [f64; 2]) -> [f64; 2] {
-    let mut rank = counts.len();
-    // Values at `rank` and above, the lowest first seen last.
-    let mut above = rank;
-    let mut value_at = |wanted: usize| {
-        while rank > wanted {
-            above -= 1;
-            rank -= counts[above] as usize;
+/// Ranks of samples in order of time, of which blocks are drawn that may run on from the end to the start.
+struct Ranks<'a> {
+    sorted: &'a [f64],
+    ranks: Vec<usize>,
+    block: usize,
+    /// For a rank, once it was asked for: how many samples before each place of the circle are of that rank or below.
+    up_to: Vec<Option<Vec<u16>>>,
+}
+
+impl<'a> Ranks<'a> {
+    fn new(samples: &[f64], sorted: &'a [f64], block: usize) -> Self {
+        let ranks = samples.iter().map(|x| sorted.partition_point(|y| y < x)).collect();
+        Self { sorted, ranks, block, up_to: vec![None; samples.len()] }
+    }
+
+    /// Every sample, and the first ones again, by their places.
+    fn circle(&self) -> impl Iterator<Item = usize> + use<> {
+        let n = self.ranks.len();
+        (0..n + self.block).map(move |i| i % n)
+    }
+
+    /// How many values of the blocks are of a rank or below.
+    fn count(&mut self, blocks: &[(usize, usize)], rank: usize) -> usize {
+        if self.up_to[rank].is_none() {
+            let mut count = 0_u16;
+            let mut counts = vec![0];
+            counts.extend(self.circle().map(|i| {
+                count += u16::from(self.ranks[i] <= rank);
+                count
+            }));
+            self.up_to[rank] = Some(counts);
         }
-        sorted[above.min(sorted.len() - 1)]
-    };
-    quantiles.map(|q| {
-        let position = q * (counts.len() - 1) as f64;
-        let share = position.fract();
-        let next = if share > 0.0 { value_at(position as usize + 1) } else { 0.0 };
-        let below = value_at(position as usize);
-        if share > 0.0 { below + share * (next - below) } else { below }
-    })
+        let Some(counts) = &self.up_to[rank] else { return 0 };
+        blocks.iter().map(|(start, end)| usize::from(counts[*end] - counts[*start])).sum()
+    }
+
+    /// The rank of the value at a place in the ordered values of the blocks, searched from a rank that is near it.
+    fn rank_at(&mut self, blocks: &[(usize, usize)], place: usize, near: usize) -> usize {
+        // Up to `below` there are too few values, up to `found` there are enough.
+        let (mut below, mut found) = (-1, self.sorted.len() as i64 - 1);
+        let mut probe = near as i64;
+        while found - below > 1 {
+            probe = probe.clamp(below + 1, found - 1);
+            let missing = place as i64 + 1 - self.count(blocks, probe as usize) as i64;
+            *if missing > 0 { &mut below } else { &mut found } = probe;
+            // A rank holds one value on average.
+            probe += missing;
+        }
+        found as usize
+    }
+
+    /// The `q`-quantile (definition 7) of the values of the blocks; `near` is the rank that was found last.
+    fn quantile(&mut self, blocks: &[(usize, usize)], q: f64, near: &mut usize) -> f64 {
+        let position = q * (self.ranks.len() - 1) as f64;
+        let (place, share) = (position as usize, position.fract());
+        *near = self.rank_at(blocks, place, *near);
+        let below = self.sorted[*near];
+        if share > 0.0 {
+            let next = self.rank_at(blocks, place + 1, *near);
+            below + share * (self.sorted[next] - below)
+        } else {
+            below
+        }
+    }
 }
 
 /// Sectioning intervals of mean, p75 and p95, within what was seen.
@@ -420,14 +470,10 @@ mod tests {
     }
 
     #[test]
-    fn a_resample_counted_by_rank_has_the_quantiles_of_the_resample() {
-        let sorted = [1.0, 2.0, 2.5, 4.0, 8.0];
-        for counts in [[1, 1, 1, 1, 1], [0, 0, 5, 0, 0], [3, 0, 0, 0, 2], [0, 2, 0, 2, 1], [5, 0, 0, 0, 0]] {
-            let mut resample: Vec<f64> =
-                sorted.iter().zip(counts).flat_map(|(x, n)| std::iter::repeat_n(*x, n as usize)).collect();
-            let expected = [quantile(&mut resample, 0.95), quantile(&mut resample, 0.75)];
-            assert_eq!(quantiles_of_counts(&sorted, &counts, [0.95, 0.75]), expected, "{counts:?}");
-        }
+    fn sums_over_blocks_are_those_of_the_resample() {
+        // Two samples in blocks of three: every resample is one block from either place, cut to two values, both of them.
+        let (lo, hi) = bootstrap_intervals(&[1.0, 3.0], &[1.0, 3.0], 1)[0];
+        assert_eq!((lo, hi), (2.0, 2.0));
     }
 
     #[test]
@@ -473,6 +519,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn quantiles_of_blocks_are_those_of_the_resample(
+            samples in prop::collection::vec((0..40_u8).prop_map(f64::from), 10..60),
+            starts in prop::collection::vec(0..10_usize, 20),
+            q in 0.0..1.0f64,
+            mut near in 0..60_usize,
+        ) {
+            let (n, sorted) = (samples.len(), sorted(&samples));
+            let mut blocks = Vec::new();
+            let mut resample = Vec::new();
+            for start in starts.into_iter().cycle() {
+                let end = start + 4.min(n - resample.len());
+                resample.extend((start..end).map(|i| samples[i % n]));
+                blocks.push((start, end));
+                if resample.len() == n {
+                    break;
+                }
+            }
+            let found = Ranks::new(&samples, &sorted, 4).quantile(&blocks, q, &mut near);
+            prop_assert!((found - quantile(&mut resample, q)).abs() < 1e-9);
+        }
+
         #[test]
         fn quantiles_of_sorted_and_unsorted_are_one(samples in prop::collection::vec(-1e3..1e3f64, 1..100), q in 0.0..1.0f64) {
             prop_assert_eq!(quantile_of_sorted(&sorted(&samples), q), quantile(&mut samples.clone(), q));

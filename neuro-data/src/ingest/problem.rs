@@ -79,7 +79,7 @@ impl Problems {
     }
 
     /// Adds those of another list.
-    pub(super) fn extend(&mut self, other: Self) {
+    pub fn extend(&mut self, other: Self) {
         self.total += other.total;
         self.kept.extend(other.kept);
         self.kept.truncate(KEPT);

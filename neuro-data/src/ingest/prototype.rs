@@ -5,26 +5,24 @@
 //! Readings of counters are counted from when perf started, which is taken to be the run's start.
 
 use std::fs::{self, File};
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, RecordBatch, StringArray, UInt32Array,
-    UInt64Array, new_null_array,
-};
-use arrow::datatypes::{Field, Schema};
-use serde::Deserialize;
 
 use super::part::{Part, Tally};
 use super::problem::{Problem, Problems};
 use super::prototype_csv::{self, PrototypeRequest};
 use super::prototype_perf;
+use super::prototype_requests::{self, PrototypeTenant, TenantRequests};
 use crate::seed::short_hash;
 use crate::store::{Instant, Row, RunRow};
 use crate::{
     Catalogue, CounterSample, Error, Phases, RequestRecord, RequestStatus, Result, RunKind, RunStatus, Tenant,
 };
+use arrow::array::{
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, RecordBatch, StringArray, UInt32Array,
+    UInt64Array, new_null_array,
+};
+use arrow::datatypes::{Field, Schema};
 
 /// The file that makes a folder a run of the prototype.
 pub(super) const REQUESTS_FILE: &str = "tenant_requests.json";
@@ -48,68 +46,16 @@ pub(super) struct PrototypeRun {
     json: String,
 }
 
-#[derive(Debug)]
-struct PrototypeTenant {
-    tenant: Tenant,
-    /// Process ids of the replicas, in order.
-    pids: Vec<u64>,
-}
-
-#[derive(Deserialize)]
-struct TenantRequests {
-    tenant_requests: Vec<TenantRequest>,
-}
-
-#[derive(Deserialize)]
-struct TenantRequest {
-    id: Name,
-    application: String,
-    arrival_rate: f64,
-    num_instances: u32,
-    #[serde(default)]
-    pids: Vec<u64>,
-}
-
-/// A name that may be written as a number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Name {
-    Number(i64),
-    Text(String),
-}
-
 impl PrototypeRun {
     /// Reads the tenants of a run.
     ///
     /// # Errors
-    /// [`Error::Problem`] where the file is malformed, a figure is out of range, an id stands twice (nobody knows whose times
-    /// its file holds) or an application is not in the catalogue.
+    /// What [`prototype_requests::read`] says, or the file cannot be read.
     pub(super) fn open(path: &Path, catalogue: &Catalogue) -> Result<Self> {
         let file = path.join(REQUESTS_FILE);
         let text = fs::read(&file).map_err(Error::io("read", &file))?;
-        let left_out =
-            |reason: String| Error::Problem(Problem::of_file(&file, format!("{reason}; the run is left out")));
-        let malformed = |e: serde_json::Error| {
-            let (line, column) = (e.line().max(1) as u64, e.column().max(1) as u64);
-            Error::Problem(Problem::at(&file, line, column, format!("{e}; the run is left out")))
-        };
-        let requests: TenantRequests = serde_json::from_slice(&text).map_err(malformed)?;
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(malformed)?;
-        let json = value.to_string();
-        let mut tenants: Vec<PrototypeTenant> = Vec::new();
-        for request in requests.tenant_requests {
-            let id = match request.id {
-                Name::Number(number) => number.to_string(),
-                Name::Text(text) => text,
-            };
-            let tenant =
-                Tenant { id, app: request.application, instances: request.num_instances, rate: request.arrival_rate };
-            catalogue.get(&tenant.app).map_err(|unknown| left_out(unknown.to_string()))?;
-            tenants.push(PrototypeTenant { tenant, pids: request.pids });
-        }
+        let TenantRequests { tenants, json } = prototype_requests::read(&text, &file, catalogue)?;
         let plain: Vec<Tenant> = tenants.iter().map(|known| known.tenant.clone()).collect();
-        Tenant::validate_all(&plain).map_err(|invalid| left_out(invalid.to_string()))?;
-
         let (kind, name) = kind_and_name(path, &plain);
         let mut content = json.clone().into_bytes();
         for tenant in &plain {
@@ -267,9 +213,9 @@ fn tenant_file(id: &str) -> String {
 }
 
 /// A file for reading; `None` where there is none.
-fn open(path: &Path) -> Result<Option<BufReader<File>>> {
+fn open(path: &Path) -> Result<Option<File>> {
     match File::open(path) {
-        Ok(file) => Ok(Some(BufReader::with_capacity(1 << 17, file))),
+        Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("open", path)(e)),
     }

@@ -4,7 +4,7 @@
 //! decimal number, zero or more, or blank: not known. A line that holds anything else, or fewer or more cells than the header,
 //! is reported and left out. Lines of blanks only are padding.
 
-use std::io::BufRead;
+use std::io::Read;
 use std::path::Path;
 
 use memchr::memchr_iter;
@@ -58,7 +58,7 @@ pub struct PrototypeRequest {
 /// # Ok::<(), neuro_data::Error>(())
 /// ```
 pub fn read(
-    file: impl BufRead,
+    file: impl Read,
     path: &Path,
     problems: &mut Problems,
     mut take: impl FnMut(PrototypeRequest),
@@ -98,7 +98,10 @@ pub fn read(
 }
 
 /// The first and the last arrival in a file, on its replicas' clock; what is wrong with it is passed over.
-pub(super) fn arrivals(file: impl BufRead, path: &Path) -> Result<Option<(f64, f64)>> {
+///
+/// # Errors
+/// The file cannot be read.
+pub fn arrivals(file: impl Read, path: &Path) -> Result<Option<(f64, f64)>> {
     let mut lines = Lines::new(file);
     let Some(header) = lines.next().map_err(Error::io("read", path))? else { return Ok(None) };
     let Ok(layout) = Layout::of(header) else { return Ok(None) };
@@ -155,8 +158,10 @@ impl Layout {
             let Some(&column) = self.cells.get(count) else {
                 return Err((start, format!("there are more than the header's {} cells", self.cells.len())));
             };
-            if column != UNKNOWN {
-                let cell = &line.text[start..end];
+            let cell = &line.text[start..end];
+            // Of the index only the form matters, which is quick to see.
+            let passed_over = column == UNKNOWN || column == INDEX && cell.iter().all(u8::is_ascii_digit);
+            if !passed_over {
                 values[column] = number(cell).map_err(|reason| {
                     let name = COLUMNS.get(column).copied().unwrap_or("the index");
                     (start, format!("{name} is {:?}, {reason}", String::from_utf8_lossy(shortened(cell))))

@@ -10,7 +10,7 @@
 //! # References
 //! - `perf-stat(1)`, section "Interval mode", Linux kernel documentation, `tools/perf/Documentation/perf-stat.txt`.
 
-use std::io::BufRead;
+use std::io::Read;
 use std::path::Path;
 
 use super::lines::{Line, Lines};
@@ -47,7 +47,7 @@ pub struct PerfReading<'a> {
 /// # Ok::<(), neuro_data::Error>(())
 /// ```
 pub fn read(
-    file: impl BufRead,
+    file: impl Read,
     path: &Path,
     problems: &mut Problems,
     mut take: impl FnMut(PerfReading<'_>),

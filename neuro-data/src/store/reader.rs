@@ -39,10 +39,14 @@ pub(crate) fn read_schema(path: &Path) -> Result<SchemaRef> {
 /// # Errors
 /// The dataset has no such table.
 pub fn table_files<R: Row>(dataset: &Path) -> Result<Vec<PathBuf>> {
-    let folder = dataset.join(R::TABLE);
+    files_of(&dataset.join(R::TABLE))
+}
+
+/// The Parquet files in a folder, in order of name.
+pub(super) fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-        let path = entry.map_err(Error::io("list", &folder))?.path();
+    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+        let path = entry.map_err(Error::io("list", folder))?.path();
         if path.extension().is_some_and(|extension| extension == "parquet") {
             files.push(path);
         }

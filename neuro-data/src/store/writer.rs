@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use super::Row;
@@ -76,6 +77,13 @@ impl<R: Row> TableWriter<R> {
         }
     }
 
+    /// Puts a fact into the file's metadata.
+    pub fn note(&mut self, key: &str, value: String) {
+        if let Some(writer) = &mut self.writer {
+            writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+        }
+    }
+
     /// Rows of the current row group so far.
     pub fn rows_in_group(&self) -> usize {
         self.writer.as_ref().map_or(0, ArrowWriter::in_progress_rows)
@@ -116,14 +124,27 @@ fn properties(schema: &Schema) -> std::result::Result<WriterProperties, ParquetE
         .set_offset_index_disabled(true)
         .set_dictionary_enabled(false);
     for field in schema.fields() {
-        let path = ColumnPath::from(field.name().as_str());
-        builder = match field.data_type() {
-            DataType::Utf8 | DataType::UInt32 => builder.set_column_dictionary_enabled(path, true),
-            DataType::UInt64 => builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-            _ => builder,
-        };
+        builder = column_properties(builder, field.data_type(), vec![field.name().clone()]);
     }
     Ok(builder.build())
+}
+
+/// The properties of a column and of those nested in it.
+fn column_properties(
+    builder: WriterPropertiesBuilder,
+    data_type: &DataType,
+    path: Vec<String>,
+) -> WriterPropertiesBuilder {
+    let below = |names: &[&str]| path.iter().cloned().chain(names.iter().map(|&name| name.to_owned())).collect();
+    match data_type {
+        DataType::Utf8 | DataType::UInt32 => builder.set_column_dictionary_enabled(ColumnPath::new(path), true),
+        DataType::UInt64 => builder.set_column_encoding(ColumnPath::new(path), Encoding::DELTA_BINARY_PACKED),
+        DataType::List(item) => column_properties(builder, item.data_type(), below(&["list", item.name().as_str()])),
+        DataType::Struct(fields) => fields.iter().fold(builder, |builder, field| {
+            column_properties(builder, field.data_type(), below(&[field.name().as_str()]))
+        }),
+        _ => builder,
+    }
 }
 
 pub(super) fn parquet_error(action: &'static str, path: &Path) -> impl FnOnce(ParquetError) -> Error {

@@ -13,7 +13,8 @@ use neuro_data::{
 };
 
 /// The header of the prototype's `tenant-<id>.csv`.
-pub(crate) const HEADER: &str = ",service_times,arrival_times,departure_times,interarrival_times,queueing_times,queue_lens";
+pub(crate) const HEADER: &str =
+    ",service_times,arrival_times,departure_times,interarrival_times,queueing_times,queue_lens";
 
 /// A run of the prototype with two tenants: 0, two replicas of `tclf-rf`, and 1, one of `text-tbert`. Runs of different folder
 /// names are different runs.
