@@ -22,7 +22,8 @@ pub(super) fn append(run: &RunFolder, part: &mut Part, problems: &mut Problems) 
     let mut row = run_row(run)?;
     if manifest.status != RunStatus::Failed {
         let spec = &manifest.spec;
-        let mut tallies: Vec<Tally> = spec.tenants.iter().map(|_| Tally::new(&spec.phases)).collect();
+        let (start_s, end_s) = (spec.phases.warmup_s, spec.phases.end_s());
+        let mut tallies: Vec<Tally> = spec.tenants.iter().map(|_| Tally::new(start_s, end_s)).collect();
         let outcome = append_requests(run, &mut tallies, part).and_then(|()| append_counters(run, &mut tallies, part));
         if let Err(damage) = outcome {
             problems.add(Problem::of_file(run.path(), format!("{damage}; the run is marked invalid")))?;

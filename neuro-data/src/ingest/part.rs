@@ -35,8 +35,9 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(phases: &Phases) -> Self {
-        let counters = CounterRates::new(phases.warmup_s, phases.end_s());
+    /// Of a tenant whose counters are read between two instants, seconds.
+    pub(super) fn new(window_start_s: f64, window_end_s: f64) -> Self {
+        let counters = CounterRates::new(window_start_s, window_end_s);
         Self { outcomes: Outcomes::default(), counters, starved: false }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What the prototype did not record stays null: when requests were scheduled and sent, and, where a tenant has several
 //! replicas, which of them served a request. Times are counted from the run's first arrival, the window ends with its last.
-//! Readings of counters are counted from when perf started, which is taken to be the run's start.
+//! Readings of counters are counted from when perf started; how that lies to the first arrival nobody recorded, so all of them
+//! stand behind a tenant's rates.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ impl PrototypeRun {
         let phases = Phases { warmup_s: 0.0, duration_s: last_s - first_s, drain_s: 0.0, warmup_inferences: 0 };
         let (mut requests, mut measured) = (0, false);
         for known in &self.tenants {
-            let mut tally = Tally::new(&phases);
+            let mut tally = Tally::new(f64::NEG_INFINITY, f64::INFINITY);
             if let Some(rows) = self.append_requests(known, (first_s, last_s), &mut tally, part, problems)? {
                 requests += rows;
                 measured = true;
