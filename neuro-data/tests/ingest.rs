@@ -392,6 +392,24 @@ fn a_damaged_run_folder_of_ours_is_kept_as_far_as_it_can_be_read_and_marked() {
 }
 
 #[test]
+fn a_folder_of_other_things_is_not_taken_for_a_dataset() {
+    let case = Case::new(|_| ());
+    fs::create_dir_all(case.out()).unwrap();
+    case.ingest();
+    assert_eq!(case.tenants().len(), 2, "an empty folder is as good as none");
+
+    let other = case.folder.path().join("home");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("thesis.tex"), "text").unwrap();
+    for replace in [false, true] {
+        let error =
+            ingest_with(&case.folder.path().join("raw"), &other, |params| params.replace = replace).unwrap_err();
+        assert!(error.to_string().contains("an empty folder"), "{error}");
+    }
+    assert!(other.join("thesis.tex").exists());
+}
+
+#[test]
 fn a_dataset_of_other_columns_is_not_added_to() {
     let case = Case::new(|_| ());
     case.ingest();

@@ -106,6 +106,9 @@ pub enum DatapointSet {
 }
 
 impl DatapointSet {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ours, Self::Reference];
+
     /// The table's folder in a dataset.
     pub fn folder(self) -> &'static str {
         match self {

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use crate::datapoint::DatapointSet;
 use crate::files::aside;
 use crate::run_folder::RunFolder;
-use crate::store::{RunRow, table_files};
+use crate::store::{Row, RunRow, row, table_files};
 use crate::{Catalogue, Dataset, Error, Result, dataset};
 
 use super::neuro_run;
@@ -128,7 +129,11 @@ fn add(
     params: &IngestParams,
     observer: &mut dyn FnMut(IngestProgress) -> ControlFlow<()>,
 ) -> Result<IngestReport> {
-    let old = if path.exists() && !params.replace { Some(Old::read(path)?) } else { None };
+    let old = match there(path)? {
+        There::Nothing => None,
+        There::Dataset(_) if params.replace => None,
+        There::Dataset(dataset) => Some(Old::read(&dataset)?),
+    };
     let all = found.len();
     let new: Vec<Found> = match &old {
         Some(old) => found.into_iter().filter(|run| !old.run_ids.contains(&run.run_id)).collect(),
@@ -144,7 +149,7 @@ fn add(
     create_tables(&building)?;
     let first_number = match &old {
         Some(old) => {
-            old.link_into(path, &building)?;
+            link_tables(path, &building)?;
             old.next_number
         }
         None => 0,
@@ -153,10 +158,41 @@ fn add(
     let added = added.inspect_err(|_| {
         let _ = dataset::remove(&building);
     })?;
-    let datapoints_removed = old.is_some_and(|_| path.join(dataset::DATAPOINTS).exists());
+    let datapoints_removed = DatapointSet::ALL.iter().any(|set| path.join(set.folder()).exists());
     dataset::replace(&building, path)?;
     Ok(IngestReport { added, known, problems, datapoints_removed })
 }
+
+/// What is where a dataset is to be.
+enum There {
+    Nothing,
+    Dataset(Dataset),
+}
+
+/// Looks where a dataset is to be. A folder of other things is not taken for one, for it would be removed.
+fn there(path: &Path) -> Result<There> {
+    let is_empty = match fs::read_dir(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
+        Err(e) => return Err(Error::io("list", path)(e)),
+        Ok(mut entries) => entries.next().is_none(),
+    };
+    if is_empty {
+        Ok(There::Nothing)
+    } else if path.join(RunRow::TABLE).is_dir() {
+        Dataset::open(path).map(There::Dataset)
+    } else {
+        Err(Error::invalid("the dataset's folder", path.display(), "a dataset, an empty folder or none at all"))
+    }
+}
+
+/// The id of a run in a dataset.
+struct KnownRun {
+    run_id: String,
+}
+
+row!(KnownRun, "runs", {
+    run_id: String, "", "run";
+});
 
 /// The dataset that is added to.
 struct Old {
@@ -165,29 +201,28 @@ struct Old {
 }
 
 impl Old {
-    fn read(path: &Path) -> Result<Self> {
-        let dataset = Dataset::open(path)?;
+    fn read(dataset: &Dataset) -> Result<Self> {
         dataset.check_schema()?;
-        let run_ids = dataset.read::<RunRow>()?.into_iter().map(|run| run.run_id).collect();
-        let numbers = table_files::<RunRow>(path)?;
+        let run_ids = dataset.scan::<KnownRun>().rows()?.map(|run| Ok(run?.run_id)).collect::<Result<_>>()?;
+        let numbers = table_files::<RunRow>(dataset.path())?;
         let next_number = numbers.iter().filter_map(|file| number_of(file)).max().map_or(0, |last| last + 1);
         Ok(Self { run_ids, next_number })
     }
+}
 
-    /// Links the files of the tables into another folder, or copies them where links are not to be had.
-    fn link_into(&self, path: &Path, building: &Path) -> Result<()> {
-        for table in TABLES {
-            let folder = path.join(table);
-            for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-                let file = entry.map_err(Error::io("list", &folder))?.path();
-                let link = building.join(table).join(file.file_name().unwrap_or_default());
-                if file.is_file() && fs::hard_link(&file, &link).is_err() {
-                    fs::copy(&file, &link).map_err(Error::io("copy", &file))?;
-                }
+/// Links the files of a dataset's tables into another folder, or copies them where links are not to be had.
+fn link_tables(path: &Path, building: &Path) -> Result<()> {
+    for table in TABLES {
+        let folder = path.join(table);
+        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+            let file = entry.map_err(Error::io("list", &folder))?.path();
+            let link = building.join(table).join(file.file_name().unwrap_or_default());
+            if file.is_file() && fs::hard_link(&file, &link).is_err() {
+                fs::copy(&file, &link).map_err(Error::io("copy", &file))?;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Writes the runs into parts of a dataset from `first_number` on; returns how many runs.
