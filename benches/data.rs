@@ -62,7 +62,7 @@ fn tables(criterion: &mut Criterion, folder: &Path) -> Result<(), Box<dyn std::e
     let (raw, out) = (folder.join("raw"), folder.join("dataset"));
     write_prototype_tree(&raw, SIZE, 1)?;
     let params = IngestParams { jobs: 1, replace: true, ..IngestParams::default() };
-    let fill = || ingest(&[raw.clone()], &out, &params, &mut |_| ControlFlow::Continue(()));
+    let fill = || ingest(std::slice::from_ref(&raw), &out, &params, &mut |_| ControlFlow::Continue(()));
     let mut group = criterion.benchmark_group("dataset");
     group.throughput(Throughput::Elements((SIZE.runs * SIZE.requests) as u64));
     group.bench_function("ingest 50 runs", |bencher| bencher.iter(fill));

@@ -168,19 +168,19 @@ fn normalisation(apps: &[AppStatistics], tenants: &[TenantRow]) -> Normalisation
         let [mean, p75, p95] = app.service_s;
         Some((app.app.clone(), [mean?.max, p75?.max, p95?.max]))
     };
-    let counters: [(&'static str, fn(&TenantRow) -> Option<f64>); 4] = [
-        ("cpu-clock", |tenant| tenant.cpu_clock_mean),
-        ("cache-references", |tenant| tenant.cache_references_mean),
-        ("cache-misses", |tenant| tenant.cache_misses_mean),
-        ("page-faults", |tenant| tenant.page_faults_mean),
-    ];
-    let counter = |(event, of): (&'static str, fn(&TenantRow) -> Option<f64>)| {
+    let largest_counter = |event: &'static str, of: fn(&TenantRow) -> Option<f64>| {
         Some((event, tenants.iter().filter_map(of).reduce(f64::max)?))
     };
+    let counters = [
+        largest_counter("cpu-clock", |tenant| tenant.cpu_clock_mean),
+        largest_counter("cache-references", |tenant| tenant.cache_references_mean),
+        largest_counter("cache-misses", |tenant| tenant.cache_misses_mean),
+        largest_counter("page-faults", |tenant| tenant.page_faults_mean),
+    ];
     Normalisation {
         instances: INSTANCES_SCALE,
         rate: RATE_SCALE,
         targets_s: apps.iter().filter_map(largest).collect(),
-        counters: counters.into_iter().filter_map(counter).collect(),
+        counters: counters.into_iter().flatten().collect(),
     }
 }

@@ -86,7 +86,7 @@ fn a_run_of_the_prototype_becomes_rows_and_what_it_did_not_record_is_null() {
     assert_eq!((first.replica, first.intended_s, first.sent_s, first.response_s), (None, None, None, None));
     assert_eq!((first.start_s, first.end_s, first.service_s), (Some(0.25), Some(0.75), Some(0.5)));
     assert_eq!((first.queueing_s, first.queue_len, first.warmup), (Some(0.25), Some(1), false));
-    let last = requests.iter().filter(|r| r.tenant_id == "0").next_back().unwrap();
+    let last = requests.iter().rfind(|r| r.tenant_id == "0").unwrap();
     assert_eq!((last.status, last.service_s), (RequestStatus::Censored, None), "it arrived and was never served");
     assert!(requests.iter().filter(|r| r.tenant_id == "1").all(|r| r.replica == Some(0)), "there is but one");
 
@@ -336,7 +336,7 @@ fn the_dataset_does_not_depend_on_the_number_of_workers() {
         let out = folder.path().join(format!("dataset-{jobs}"));
         let mut seen = Vec::new();
         let params = IngestParams { jobs, ..IngestParams::default() };
-        ingest(&[raw.clone()], &out, &params, &mut |progress| {
+        ingest(std::slice::from_ref(&raw), &out, &params, &mut |progress| {
             seen.push((progress.runs_done, progress.bytes_done));
             ControlFlow::Continue(())
         })
@@ -358,7 +358,7 @@ fn a_crash_or_an_interruption_leaves_the_old_dataset_whole() {
     let before = tree_bytes(&out);
     write_prototype_run(&raw.join("0002"));
     let mut calls = 0;
-    let stopped = ingest(&[raw.clone()], &out, &IngestParams::default(), &mut |_| {
+    let stopped = ingest(std::slice::from_ref(&raw), &out, &IngestParams::default(), &mut |_| {
         calls += 1;
         if calls > 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

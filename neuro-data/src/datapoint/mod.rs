@@ -288,7 +288,7 @@ impl Maker<'_> {
     fn frame(&self, members: &[usize]) -> Datapoint {
         let rows: Vec<&TenantRow> = members.iter().map(|i| self.row(*i)).collect();
         let (instances, rate) = self.load(&rows);
-        let counter = |of: fn(&TenantRow) -> (Option<f64>, Option<f64>)| {
+        let counter = |of: fn(&TenantRow) -> Moments| {
             let parts: Vec<_> = rows.iter().map(|row| (of(row), f64::from(row.instances))).collect();
             match self.params.set {
                 DatapointSet::Ours => pooled_moments(&parts),
@@ -374,15 +374,18 @@ fn subsets(count: usize, cap: usize, rng: &mut ChaCha8Rng) -> Vec<u128> {
     chosen.into_iter().collect()
 }
 
+/// Mean and standard deviation of some readings, as far as they are known.
+type Moments = (Option<f64>, Option<f64>);
+
 /// Mean and standard deviation of pooled readings, of which each part's are known and their number goes with its weight;
 /// unknown where a part's mean is.
-fn pooled_moments(parts: &[((Option<f64>, Option<f64>), f64)]) -> (Option<f64>, Option<f64>) {
+fn pooled_moments(parts: &[(Moments, f64)]) -> Moments {
     let weights: f64 = parts.iter().map(|(_, weight)| weight).sum();
-    let weighted = |of: &dyn Fn(&(Option<f64>, Option<f64>)) -> Option<f64>| {
+    let weighted = |of: fn(&Moments) -> Option<f64>| {
         parts.iter().map(|(moments, weight)| Some(of(moments)? * weight)).sum::<Option<f64>>().map(|sum| sum / weights)
     };
-    let mean = weighted(&|moments| moments.0);
-    let square = weighted(&|moments| Some(moments.0?.powi(2) + moments.1?.powi(2)));
+    let mean = weighted(|moments| moments.0);
+    let square = weighted(|moments| Some(moments.0?.powi(2) + moments.1?.powi(2)));
     let deviation = match parts {
         [((_, deviation), _)] => *deviation,
         _ => mean.zip(square).map(|(mean, square)| (square - mean * mean).max(0.0).sqrt()),

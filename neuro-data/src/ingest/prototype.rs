@@ -43,7 +43,7 @@ pub(super) struct PrototypeRun {
     path: PathBuf,
     kind: RunKind,
     tenants: Vec<PrototypeTenant>,
-    /// `tenant_requests.json`, compact.
+    /// `tenant_requests.json`.
     json: String,
 }
 

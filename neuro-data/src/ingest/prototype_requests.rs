@@ -12,7 +12,7 @@ use crate::{Catalogue, Error, Result, Tenant};
 pub struct TenantRequests {
     /// In the order of the file.
     pub tenants: Vec<PrototypeTenant>,
-    /// The whole file as compact JSON, what is not read of it included.
+    /// The whole file as it is, for what is not read of it.
     pub json: String,
 }
 
@@ -71,7 +71,6 @@ pub fn read(text: &[u8], path: &Path, catalogue: &Catalogue) -> Result<TenantReq
         Error::Problem(Problem::at(path, line, column, format!("{e}; the run is left out")))
     };
     let raw: RawRequests = serde_json::from_slice(text).map_err(malformed)?;
-    let json: serde_json::Value = serde_json::from_slice(text).map_err(malformed)?;
     let mut tenants = Vec::with_capacity(raw.tenant_requests.len());
     for request in raw.tenant_requests {
         let id = match request.id {
@@ -84,5 +83,5 @@ pub fn read(text: &[u8], path: &Path, catalogue: &Catalogue) -> Result<TenantReq
     }
     let plain: Vec<Tenant> = tenants.iter().map(|known| known.tenant.clone()).collect();
     Tenant::validate_all(&plain).map_err(left_out)?;
-    Ok(TenantRequests { tenants, json: json.to_string() })
+    Ok(TenantRequests { tenants, json: String::from_utf8_lossy(text).into_owned() })
 }
