@@ -44,13 +44,13 @@ fn parsers(criterion: &mut Criterion, folder: &Path) -> Result<(), Box<dyn std::
     group.throughput(Throughput::Bytes(csv.len() as u64));
     group.bench_function("tenant csv", |bencher| {
         bencher
-            .iter(|| prototype_csv::read(&csv[..], "t.csv".as_ref(), &mut Problems::new(true), |r| drop(black_box(r))));
+            .iter(|| prototype_csv::read(&csv[..], "t.csv".as_ref(), &mut Problems::new(true), |r| _ = black_box(r)));
     });
     let raw = std::fs::read(folder.join("0000/proc_metrics/tenant_0/0.raw"))?;
     group.throughput(Throughput::Bytes(raw.len() as u64));
     group.bench_function("perf text", |bencher| {
         bencher.iter(|| {
-            prototype_perf::read(&raw[..], "1.raw".as_ref(), &mut Problems::new(true), |r| drop(black_box(r.count)))
+            prototype_perf::read(&raw[..], "1.raw".as_ref(), &mut Problems::new(true), |r| _ = black_box(r.count))
         });
     });
     group.finish();
