@@ -11,7 +11,7 @@ use neuro_apps::server::ServeArgs;
     name = "neuro",
     version,
     after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but some runs are \
-    invalid or failed, 130 interrupted."
+    invalid or failed or some raw files faulty, 130 interrupted."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -41,6 +41,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         experiment: Experiment,
     },
+    /// Read raw runs, ours or the prototype's, into a dataset.
+    #[command(after_help = "Examples:\n  neuro ingest neuro-out/runs --out dataset\n  \
+        neuro ingest /data/prototype --out dataset --server edge-1\n  neuro ingest raw --out dataset --strict --json\n\n\
+        Runs that the dataset knows are passed over. Faults of files are told on standard error with file, line and\n\
+        column, beside what is good: exit code 3. With --strict the first one ends it and nothing changes: exit code 2.")]
+    Ingest(IngestArgs),
+    /// Work with a dataset.
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
     /// Tell the versions of this command and of the solver it is linked to.
     Version {
         /// One JSON object on standard output.
@@ -62,6 +73,97 @@ pub(crate) enum Command {
 pub(crate) enum AppCommand {
     /// Serve one application in the foreground.
     Serve(ServeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct IngestArgs {
+    /// Folders with runs in them, at any depth.
+    #[arg(required = true)]
+    pub(crate) raw: Vec<PathBuf>,
+    /// The dataset; made where there is none.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Workers; one a core by default.
+    #[arg(long)]
+    pub(crate) jobs: Option<usize>,
+    /// Take the first fault as an error.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Build the dataset anew of these runs alone.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Server that runs of the prototype were measured on.
+    #[arg(long, default_value = "prototype")]
+    pub(crate) server: String,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Make the datapoints that predictors are trained on.
+    #[command(after_help = "Examples:\n  neuro data datapoints dataset\n  \
+        neuro data datapoints dataset --set reference --seed 7\n  neuro data datapoints dataset --same-rate --zero 0")]
+    Datapoints(DatapointArgs),
+    /// Tell what a dataset covers: ranges, divisors, noise floor.
+    #[command(
+        after_help = "Examples:\n  neuro data stats dataset\n  neuro data stats dataset --svg distributions.svg\n  \
+        neuro data stats dataset --json | jq .normalisation"
+    )]
+    Stats {
+        /// The dataset.
+        dataset: PathBuf,
+        /// Draw the distributions of the service times into this file.
+        #[arg(long)]
+        svg: Option<PathBuf>,
+        /// One JSON object on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DatapointArgs {
+    /// The dataset; its table of datapoints is made anew.
+    pub(crate) dataset: PathBuf,
+    /// Which way: ours (pooled samples) or as the prototype makes them.
+    #[arg(long, value_enum, default_value = "ours")]
+    pub(crate) set: SetKind,
+    /// Seed of what is drawn.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Most merged points of one application in one run.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) subset_cap: usize,
+    /// Merge only tenants of equal rate.
+    #[arg(long)]
+    pub(crate) same_rate: bool,
+    /// Probability of a zero copy, 0 to 1.
+    #[arg(long, default_value_t = 0.5, value_parser = probability)]
+    pub(crate) zero: f64,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SetKind {
+    /// Pooled samples, rates weighted by instances.
+    Ours,
+    /// Averages over tenants, starved ones labelled 120 s.
+    Reference,
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("not from 0 to 1".to_owned()) }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! A campaign's progress on standard error.
+//! Progress on standard error.
 
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,48 @@ impl Observer for CampaignProgress {
 }
 
 impl Drop for CampaignProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Seconds for which work goes unmentioned.
+const QUIET_S: f64 = 2.0;
+
+/// A progress bar of work of known size, with the time left, once it has taken over two seconds.
+#[derive(Debug)]
+pub struct WorkProgress {
+    bar: ProgressBar,
+    unit: &'static str,
+    started: Instant,
+}
+
+impl WorkProgress {
+    /// Of work that is counted in `unit`.
+    pub fn new(unit: &'static str) -> Self {
+        Self { bar: ProgressBar::hidden(), unit, started: Instant::now() }
+    }
+
+    /// Shows that `done` of `total` are done, and `work_done` of `work` by the measure that time goes with.
+    pub fn show(&mut self, done: usize, total: usize, work_done: u64, work: u64) {
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        if elapsed_s < QUIET_S {
+            return;
+        }
+        if self.bar.length() != Some(total as u64) {
+            self.bar = ProgressBar::new(total as u64);
+            let template = format!("{{bar:30}} {{pos}}/{{len}} {}, {{prefix}}", self.unit);
+            if let Ok(style) = ProgressStyle::with_template(&template) {
+                self.bar.set_style(style);
+            }
+        }
+        let left_s = elapsed_s * work.saturating_sub(work_done) as f64 / work_done.max(1) as f64;
+        self.bar.set_prefix(format!("{} left", indicatif::HumanDuration(Duration::from_secs(left_s.round() as u64))));
+        self.bar.set_position(done as u64);
+    }
+}
+
+impl Drop for WorkProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

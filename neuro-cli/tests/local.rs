@@ -120,17 +120,18 @@ fn two_runs_of_a_seed_have_the_same_schedule_and_every_arrival_has_its_record() 
     };
     let ((first, counters, dataset), (second, ..)) = (requests("one"), requests("two"));
     let schedule = |records: &[RequestRecord]| -> Vec<(String, u64, u64)> {
-        records.iter().map(|r| (r.run_id.clone(), r.seq, r.intended_s.to_bits())).collect()
+        records.iter().map(|r| (r.run_id.clone(), r.seq, r.intended_s.unwrap().to_bits())).collect()
     };
     assert!(first.len() > 8, "{}", first.len());
     assert_eq!(schedule(&first), schedule(&second));
 
     for record in first.iter().filter(|r| r.status == RequestStatus::Ok) {
+        let intended = record.intended_s.unwrap();
         let (sent, start, end) = (record.sent_s.unwrap(), record.start_s.unwrap(), record.end_s.unwrap());
-        assert!(record.intended_s <= sent && sent <= start && start <= end && end <= record.client_end_s.unwrap());
+        assert!(intended <= sent && sent <= start && start <= end && end <= record.client_end_s.unwrap());
         assert!((end - start - record.service_s.unwrap()).abs() < 1e-6);
-        assert_eq!(record.response_s.unwrap(), record.client_end_s.unwrap() - record.intended_s);
-        assert_eq!(record.warmup, record.intended_s < 0.1);
+        assert_eq!(record.response_s.unwrap(), record.client_end_s.unwrap() - intended);
+        assert_eq!(record.warmup, intended < 0.1);
     }
     // CPU time is counted everywhere; a hardware counter is there throughout or null throughout.
     let counted =

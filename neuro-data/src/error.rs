@@ -43,6 +43,12 @@ pub enum Error {
         /// The ids there are, comma-separated.
         known: String,
     },
+    /// A raw file has a fault, and faults were not to be tolerated.
+    #[error(transparent)]
+    Problem(crate::ingest::Problem),
+    /// An observer ended it.
+    #[error("interrupted")]
+    Interrupted,
     /// Arrow or Parquet refused.
     #[cfg(feature = "parquet")]
     #[error("cannot {action} {path}: {source}")]

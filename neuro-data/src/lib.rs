@@ -4,9 +4,14 @@
 mod app;
 pub mod campaign;
 #[cfg(feature = "parquet")]
+mod counter_rates;
+#[cfg(feature = "parquet")]
+pub mod datapoint;
+#[cfg(feature = "parquet")]
 pub mod dataset;
 mod error;
 pub mod files;
+pub mod ingest;
 pub mod instance;
 mod manifest;
 #[cfg(feature = "parquet")]
@@ -16,6 +21,10 @@ mod record;
 #[cfg(feature = "parquet")]
 pub mod run_folder;
 mod seed;
+#[cfg(feature = "parquet")]
+pub mod split;
+#[cfg(feature = "parquet")]
+pub mod statistics;
 #[cfg(feature = "parquet")]
 pub mod store;
 pub mod summary;

@@ -7,7 +7,7 @@ use crate::summary::quantile;
 use crate::{Manifest, RunStatus, Sla};
 
 /// The A/A difference of one statistic of one application.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct NoiseFloor {
     /// Application.
     pub app: String,
@@ -31,6 +31,11 @@ pub fn noise_floor<'a>(manifests: impl IntoIterator<Item = &'a Manifest>, tenant
         .filter(|m| m.status == RunStatus::Complete)
         .map(|m| (m.run_id.as_str(), m.spec.configuration()))
         .collect();
+    noise_floor_of(&configuration, tenants)
+}
+
+/// [`noise_floor`] by what the repetitions of each complete run share.
+pub(crate) fn noise_floor_of(configuration: &BTreeMap<&str, String>, tenants: &[TenantRow]) -> Vec<NoiseFloor> {
     let mut groups: BTreeMap<(&str, &str), Vec<&TenantRow>> = BTreeMap::new();
     for row in tenants {
         if let Some(configuration) = configuration.get(row.run_id.as_str()) {

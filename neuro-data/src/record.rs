@@ -46,12 +46,12 @@ pub struct RequestRecord {
     pub tenant_id: String,
     /// Application.
     pub app: String,
-    /// Replica of the tenant, from 0.
-    pub replica: u32,
-    /// Number of the arrival at its replica, from 0.
+    /// Replica of the tenant, from 0; `None` where the source pools replicas.
+    pub replica: Option<u32>,
+    /// Number of the arrival at its replica, from 0; at its tenant where the replica is not known.
     pub seq: u64,
     /// When the schedule wants it sent.
-    pub intended_s: f64,
+    pub intended_s: Option<f64>,
     /// When it was sent.
     pub sent_s: Option<f64>,
     /// When its inference started.
@@ -87,7 +87,7 @@ pub struct CounterSample {
     pub time_s: f64,
     /// Event, by `perf`'s name: `cpu-clock` (ns), `cache-references`, `cache-misses`, `page-faults`.
     pub event: String,
-    /// Raw count in the interval; `None` where the machine does not count the event.
+    /// Count in the interval, raw where the two times are known; `None` where the machine does not count the event.
     pub count: Option<u64>,
     /// Time in the interval that the counter was enabled, ns.
     pub enabled_ns: Option<u64>,
@@ -99,13 +99,18 @@ impl CounterSample {
     /// The count for the whole of the enabled time: raw × enabled / running. `None` where unsupported or never on the
     /// hardware.
     pub fn scaled(&self) -> Option<f64> {
-        let count = self.count? as f64;
-        match (self.enabled_ns, self.running_ns) {
-            (Some(enabled), Some(running)) if running < enabled => {
-                (running > 0).then(|| count * enabled as f64 / running as f64)
-            }
-            _ => Some(count),
+        scaled(self.count, self.enabled_ns, self.running_ns)
+    }
+}
+
+/// [`CounterSample::scaled`] of a reading's columns.
+pub(crate) fn scaled(count: Option<u64>, enabled_ns: Option<u64>, running_ns: Option<u64>) -> Option<f64> {
+    let count = count? as f64;
+    match (enabled_ns, running_ns) {
+        (Some(enabled), Some(running)) if running < enabled => {
+            (running > 0).then(|| count * enabled as f64 / running as f64)
         }
+        _ => Some(count),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::files::{sync_folder, write_atomic};
 use crate::store::{TableWriter, read_table};
 use crate::{CounterSample, Error, Manifest, RequestRecord, Result};
 
-const MANIFEST: &str = "run.json";
+/// The file that makes a folder a finished run.
+pub(crate) const MANIFEST: &str = "run.json";
 const REQUESTS: &str = "requests.parquet";
 const COUNTERS: &str = "counters.parquet";
 
@@ -49,7 +50,7 @@ impl RunFolder {
     /// # Errors
     /// The file is missing or malformed.
     pub fn requests(&self) -> Result<Vec<RequestRecord>> {
-        read_table(&self.path.join(REQUESTS))
+        read_table(&self.requests_file())
     }
 
     /// Its counter readings.
@@ -57,7 +58,17 @@ impl RunFolder {
     /// # Errors
     /// The file is missing or malformed.
     pub fn counters(&self) -> Result<Vec<CounterSample>> {
-        read_table(&self.path.join(COUNTERS))
+        read_table(&self.counters_file())
+    }
+
+    /// The file of its requests.
+    pub(crate) fn requests_file(&self) -> PathBuf {
+        self.path.join(REQUESTS)
+    }
+
+    /// The file of its counter readings.
+    pub(crate) fn counters_file(&self) -> PathBuf {
+        self.path.join(COUNTERS)
     }
 
     /// Replaces the manifest, as after cleaning up.

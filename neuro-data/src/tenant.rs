@@ -157,8 +157,7 @@ impl RunSpec {
         seconds("phases.warmup_s", self.phases.warmup_s, 0.0)?;
         seconds("phases.duration_s", self.phases.duration_s, 1e-3)?;
         seconds("phases.drain_s", self.phases.drain_s, 0.0)?;
-        let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
-        if self.name.is_empty() || self.name.len() > 150 || !self.name.chars().all(usable) {
+        if self.name.is_empty() || self.name.len() > 150 || !self.name.chars().all(is_usable) {
             return Err(Error::invalid(
                 "name",
                 &self.name,
@@ -168,15 +167,22 @@ impl RunSpec {
         if self.threads == 0 {
             return Err(Error::invalid("threads", 0, "at least 1"));
         }
-        if self.tenants.is_empty() {
+        Tenant::validate_all(&self.tenants)
+    }
+}
+
+impl Tenant {
+    /// Checks the tenants of a run: at least one, with usable and unique ids and numbers in range.
+    pub(crate) fn validate_all(tenants: &[Self]) -> Result<()> {
+        if tenants.is_empty() {
             return Err(Error::invalid("tenants", "[]", "at least one tenant"));
         }
-        for (i, tenant) in self.tenants.iter().enumerate() {
+        for (i, tenant) in tenants.iter().enumerate() {
             let field = |name: &str| format!("tenants[{i}].{name}");
-            if tenant.id.is_empty() || tenant.id.len() > 60 || !tenant.id.chars().all(usable) {
+            if tenant.id.is_empty() || tenant.id.len() > 60 || !tenant.id.chars().all(is_usable) {
                 return Err(Error::invalid(field("id"), &tenant.id, "1 to 60 letters, digits and - _ . +"));
             }
-            if self.tenants[..i].iter().any(|other| other.id == tenant.id) {
+            if tenants[..i].iter().any(|other| other.id == tenant.id) {
                 return Err(Error::invalid(field("id"), &tenant.id, "unique within the run"));
             }
             if tenant.instances == 0 {
@@ -188,6 +194,11 @@ impl RunSpec {
         }
         Ok(())
     }
+}
+
+/// Whether a character may stand in a name that becomes a file's.
+fn is_usable(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+')
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! One file a subcommand.
 
 mod apps;
+mod datapoints;
 mod destroy;
+mod ingest;
 mod run;
+mod stats;
 mod version;
 
 use std::path::Path;
@@ -11,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use neuro_data::Catalogue;
 
-use crate::args::{AppCommand, Args, Command};
+use crate::args::{AppCommand, Args, Command, DataCommand};
 
 /// Does what the command line asks for.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
@@ -19,6 +22,11 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Apps { catalogue, json } => apps::list(&read_catalogue(catalogue.as_deref())?, json),
         Command::App { command: AppCommand::Serve(serve) } => apps::serve(serve),
         Command::Run { experiment } => run::run(experiment),
+        Command::Ingest(args) => ingest::ingest(args),
+        Command::Data { command: DataCommand::Datapoints(args) } => datapoints::datapoints(args),
+        Command::Data { command: DataCommand::Stats { dataset, svg, json } } => {
+            stats::stats(&dataset, svg.as_deref(), json)
+        }
         Command::Version { json } => Ok(version::version(json)),
         Command::Destroy { run, target } => destroy::destroy(&run, target),
     }
@@ -35,7 +43,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let app = error.chain().find_map(|cause| cause.downcast_ref::<neuro_apps::error::Error>());
     match (data, app) {
         (Some(neuro_data::Error::Invalid { .. } | neuro_data::Error::UnknownApp { .. }), _) => ExitCode::from(2),
-        (Some(neuro_data::Error::Malformed { .. }), _) => ExitCode::from(2),
+        (Some(neuro_data::Error::Malformed { .. } | neuro_data::Error::Problem(_)), _) => ExitCode::from(2),
+        (Some(neuro_data::Error::Interrupted), _) => ExitCode::from(130),
         (_, Some(error)) => ExitCode::from(error.exit_code()),
         _ => ExitCode::FAILURE,
     }

@@ -3,10 +3,11 @@
 //! In a picture text stays text, colours are safe for the colour-blind, and every figure is legible on white paper.
 //!
 //! [`heatmap`] shows how much each service slows down beside each other one, [`curves`] the measurements and fitted curves of
-//! every pair. Both return the SVG document; [`neuro_data::files::write_atomic`] puts it into a file.
+//! every pair, [`distributions`] how service times spread over the tenants of a dataset. All return the SVG document; [`neuro_data::files::write_atomic`] puts it into a file.
 
 mod canvas;
 mod curves;
+mod distributions;
 mod heatmap;
 mod scale;
 pub mod table;
@@ -14,6 +15,7 @@ pub mod table;
 mod well_formed;
 
 pub use curves::{CurvePanel, CurveSeries, MeasuredPoint, curves};
+pub use distributions::distributions;
 pub use heatmap::{HeatCell, heatmap};
 
 /// Writes a result to standard output. A reader that has gone, as in `neuro apps | head`, is no fault.

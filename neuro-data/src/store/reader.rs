@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Row;
@@ -26,15 +27,26 @@ pub fn read_table<R: Row>(path: &Path) -> Result<Vec<R>> {
     Ok(rows)
 }
 
+/// The columns of a Parquet file.
+pub(crate) fn read_schema(path: &Path) -> Result<SchemaRef> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_error("read", path))?;
+    Ok(std::sync::Arc::clone(builder.schema()))
+}
+
 /// The Parquet files of the table `R` in a dataset, in order of name.
 ///
 /// # Errors
 /// The dataset has no such table.
 pub fn table_files<R: Row>(dataset: &Path) -> Result<Vec<PathBuf>> {
-    let folder = dataset.join(R::TABLE);
+    files_of(&dataset.join(R::TABLE))
+}
+
+/// The Parquet files in a folder, in order of name.
+pub(super) fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-        let path = entry.map_err(Error::io("list", &folder))?.path();
+    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+        let path = entry.map_err(Error::io("list", folder))?.path();
         if path.extension().is_some_and(|extension| extension == "parquet") {
             files.push(path);
         }

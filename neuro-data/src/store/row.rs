@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, ListArray, RecordBatch, StringArray, StructArray,
+    TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type, UInt64Type};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{
+    DataType, Field, Fields, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt32Type, UInt64Type,
+};
 
+use crate::datapoint::ContextEntry;
 use crate::{RequestStatus, RunStatus};
 
 /// A record type that is a row of a table. Implemented by the `row!` macro, which lists the columns once.
@@ -49,7 +53,10 @@ pub trait Cell: Sized {
 }
 
 /// The column of `name`, as values.
-pub(super) fn values_of<T: Cell>(batch: &RecordBatch, name: &str) -> Result<Vec<T>, String> {
+///
+/// # Errors
+/// There is none, it is of another type, or it holds what a value cannot be.
+pub fn values_of<T: Cell>(batch: &RecordBatch, name: &str) -> Result<Vec<T>, String> {
     let column = batch.column_by_name(name).ok_or_else(|| format!("no column {name:?}"))?;
     if !T::NULLABLE && column.null_count() > 0 {
         return Err(format!("column {name:?} holds {} nulls", column.null_count()));
@@ -153,6 +160,43 @@ impl Cell for Instant {
     }
 }
 
+impl Cell for Option<Instant> {
+    const NULLABLE: bool = true;
+    fn data_type() -> DataType {
+        Instant::data_type()
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let micros = values.map(|instant| instant.map(|instant| (instant.0 * 1e6).round() as i64));
+        Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let array = column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| mistyped::<Self>(column))?;
+        Ok(array.iter().map(|micros| micros.map(|micros| Instant(micros as f64 / 1e6))).collect())
+    }
+}
+
+impl<T: Cell + Clone> Cell for Vec<T> {
+    fn data_type() -> DataType {
+        DataType::List(Arc::new(Field::new("item", T::data_type(), T::NULLABLE)))
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef
+    where
+        Self: 'a,
+    {
+        let lists: Vec<&Self> = values.collect();
+        let items = T::column(lists.iter().copied().flatten());
+        let field = Arc::new(Field::new("item", T::data_type(), T::NULLABLE));
+        let lengths = OffsetBuffer::from_lengths(lists.iter().map(|list| list.len()));
+        Arc::new(ListArray::new(field, lengths, items, None))
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let lists = column.as_list_opt::<i32>().ok_or_else(|| mistyped::<Self>(column))?;
+        let items = T::values(lists.values().as_ref())?;
+        let ranges = lists.value_offsets().windows(2).map(|ends| ends[0] as usize..ends[1] as usize);
+        ranges.map(|range| items.get(range).map(<[T]>::to_vec).ok_or_else(|| "a list is cut off".to_owned())).collect()
+    }
+}
+
 macro_rules! named_cell {
     ($type:ty) => {
         impl Cell for $type {
@@ -176,36 +220,87 @@ named_cell!(RequestStatus);
 named_cell!(RunStatus);
 named_cell!(crate::RunKind);
 
-/// Implements [`Row`] for a struct: each line is a field, its type, its unit and what it is.
+named_cell!(crate::datapoint::DatapointKind);
+
+impl Cell for ContextEntry {
+    fn data_type() -> DataType {
+        DataType::Struct(context_fields())
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let values: Vec<&Self> = values.collect();
+        let apps = String::column(values.iter().map(|entry| &entry.app));
+        let instances = f64::column(values.iter().map(|entry| &entry.instances));
+        let rates = f64::column(values.iter().map(|entry| &entry.rate));
+        Arc::new(StructArray::new(context_fields(), vec![apps, instances, rates], None))
+    }
+    fn values(column: &dyn Array) -> Result<Vec<Self>, String> {
+        let entries = column.as_struct_opt().ok_or_else(|| mistyped::<Self>(column))?;
+        let child = |name| entries.column_by_name(name).ok_or_else(|| format!("no field {name:?}"));
+        let (apps, instances) = (String::values(child("app")?)?, f64::values(child("instances")?)?);
+        let loads = instances.into_iter().zip(f64::values(child("rate")?)?);
+        Ok(apps.into_iter().zip(loads).map(|(app, (instances, rate))| Self { app, instances, rate }).collect())
+    }
+}
+
+fn context_fields() -> Fields {
+    let fields = [("app", DataType::Utf8), ("instances", DataType::Float64), ("rate", DataType::Float64)];
+    fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, false)).collect()
+}
+
+/// Implements [`Row`](crate::store::Row) for a struct: each line is a field, its type, its unit and what it is.
+///
+/// The columns may be some of a table's: reading such rows reads no others. The fields are those of the struct, all of them.
+///
+/// # Example
+/// ```
+/// /// The service time of a request and whose it is.
+/// struct ServiceTime {
+///     app: String,
+///     service_s: Option<f64>,
+/// }
+///
+/// neuro_data::row!(ServiceTime, "requests", {
+///     app: String, "", "application";
+///     service_s: Option<f64>, "s", "time of the inference alone";
+/// });
+///
+/// fn total(dataset: &neuro_data::Dataset) -> neuro_data::Result<f64> {
+///     dataset.scan::<ServiceTime>().of_apps(["tclf-rf"]).rows()?.map(|row| Ok(row?.service_s.unwrap_or(0.0))).sum()
+/// }
+/// ```
+#[macro_export]
 macro_rules! row {
     ($type:ty, $table:literal, { $($field:ident : $cell:ty, $unit:literal, $description:literal;)* }) => {
         impl $crate::store::Row for $type {
             const TABLE: &'static str = $table;
 
-            fn schema() -> arrow::datatypes::SchemaRef {
+            fn schema() -> $crate::store::arrow::datatypes::SchemaRef {
                 use $crate::store::Cell;
+                use $crate::store::arrow::datatypes::{Field, Schema};
                 let mut fields = Vec::new();
                 $(
                     let mut metadata = std::collections::HashMap::from([("description".to_owned(), $description.to_owned())]);
                     if !$unit.is_empty() {
                         metadata.insert("unit".to_owned(), $unit.to_owned());
                     }
-                    let field = arrow::datatypes::Field::new(stringify!($field), <$cell>::data_type(), <$cell>::NULLABLE);
+                    let field = Field::new(stringify!($field), <$cell>::data_type(), <$cell>::NULLABLE);
                     fields.push(field.with_metadata(metadata));
                 )*
                 let version = [("neuro.schema".to_owned(), $crate::store::DATASET_SCHEMA.to_string())];
                 let metadata = std::collections::HashMap::from(version);
-                std::sync::Arc::new(arrow::datatypes::Schema::new_with_metadata(fields, metadata))
+                std::sync::Arc::new(Schema::new_with_metadata(fields, metadata))
             }
 
-            fn to_batch(rows: &[Self]) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
+            fn to_batch(
+                rows: &[Self],
+            ) -> std::result::Result<$crate::store::arrow::array::RecordBatch, $crate::store::arrow::error::ArrowError> {
                 use $crate::store::Cell;
                 let columns = vec![$(<$cell>::column(rows.iter().map(|row| &row.$field)),)*];
-                arrow::array::RecordBatch::try_new(Self::schema(), columns)
+                $crate::store::arrow::array::RecordBatch::try_new(Self::schema(), columns)
             }
 
-            fn from_batch(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, String> {
-                $(let mut $field = $crate::store::row::values_of::<$cell>(batch, stringify!($field))?.into_iter();)*
+            fn from_batch(batch: &$crate::store::arrow::array::RecordBatch) -> std::result::Result<Vec<Self>, String> {
+                $(let mut $field = $crate::store::values_of::<$cell>(batch, stringify!($field))?.into_iter();)*
                 let mut rows = Vec::with_capacity(batch.num_rows());
                 while let ($(Some($field),)*) = ($($field.next(),)*) {
                     rows.push(Self { $($field,)* });
@@ -215,4 +310,4 @@ macro_rules! row {
         }
     };
 }
-pub(super) use row;
+pub(crate) use row;

@@ -10,9 +10,9 @@ row!(RequestRecord, "requests", {
     run_id: String, "", "run";
     tenant_id: String, "", "tenant within the run";
     app: String, "", "application";
-    replica: u32, "", "replica of the tenant, from 0";
-    seq: u64, "", "number of the arrival at its replica, from 0";
-    intended_s: f64, "s", "when the schedule wants it sent, from run start";
+    replica: Option<u32>, "", "replica of the tenant, from 0; null where the source pools replicas";
+    seq: u64, "", "number of the arrival at its replica, from 0; at its tenant where the replica is null";
+    intended_s: Option<f64>, "s", "when the schedule wants it sent, from run start";
     sent_s: Option<f64>, "s", "when it was sent, from run start";
     start_s: Option<f64>, "s", "when its inference started, from run start; null when on another host's clock";
     end_s: Option<f64>, "s", "when its inference ended, from run start; null when on another host's clock";
@@ -31,7 +31,7 @@ row!(CounterSample, "counters", {
     replica: u32, "", "replica of the tenant, from 0";
     time_s: f64, "s", "end of the interval, from run start";
     event: String, "", "event, by perf's name; cpu-clock counts ns";
-    count: Option<u64>, "", "raw count in the interval; null where unsupported";
+    count: Option<u64>, "", "count in the interval, raw where the two times are known; null where unsupported";
     enabled_ns: Option<u64>, "ns", "time the counter was enabled in the interval";
     running_ns: Option<u64>, "ns", "time it was on the hardware in the interval";
 });
@@ -47,23 +47,23 @@ pub struct RunRow {
     pub server: String,
     /// Kind of target.
     pub target: String,
-    /// Master seed.
-    pub seed: u64,
+    /// Master seed; `None` of a run that is not ours.
+    pub seed: Option<u64>,
     /// Start of the load.
-    pub started_at: Instant,
+    pub started_at: Option<Instant>,
     /// Length of the measured window.
-    pub duration_s: f64,
+    pub duration_s: Option<f64>,
     /// What the measurements are worth.
     pub status: RunStatus,
-    /// Why, where that is not `complete`.
+    /// Why, where that is not `complete`; or what is missing.
     pub reason: Option<String>,
     /// 99th percentile of sent − intended.
-    pub send_lateness_p99_s: f64,
+    pub send_lateness_p99_s: Option<f64>,
     /// Scheduled arrivals, requests per second.
     pub requested_rate: f64,
     /// Sent, requests per second.
-    pub achieved_rate: f64,
-    /// The whole manifest, JSON.
+    pub achieved_rate: Option<f64>,
+    /// The whole manifest, JSON; of a run of the prototype its `tenant_requests.json`.
     pub manifest: String,
 }
 
@@ -71,16 +71,16 @@ row!(RunRow, "runs", {
     run_id: String, "", "run";
     kind: RunKind, "", "baseline | pairwise | random | replay";
     server: String, "", "server the tenants shared";
-    target: String, "", "local | kube | sim";
-    seed: u64, "", "master seed";
-    started_at: Instant, "", "start of the load";
-    duration_s: f64, "s", "length of the measured window";
+    target: String, "", "local | kube | sim | prototype";
+    seed: Option<u64>, "", "master seed; null of a run that is not ours";
+    started_at: Option<Instant>, "", "start of the load";
+    duration_s: Option<f64>, "s", "length of the measured window";
     status: RunStatus, "", "complete | invalid | failed";
-    reason: Option<String>, "", "why, where the status is not complete";
-    send_lateness_p99_s: f64, "s", "99th percentile of sent - intended";
+    reason: Option<String>, "", "why, where the status is not complete; or what is missing";
+    send_lateness_p99_s: Option<f64>, "s", "99th percentile of sent - intended";
     requested_rate: f64, "1/s", "scheduled arrivals, all tenants";
-    achieved_rate: f64, "1/s", "sent, all tenants";
-    manifest: String, "", "the run's manifest, JSON";
+    achieved_rate: Option<f64>, "1/s", "sent, all tenants";
+    manifest: String, "", "the run's manifest, JSON; of a run of the prototype its tenant_requests.json";
 });
 
 /// One tenant of one run, summarised: a row of `tenants/`. See [`crate::summary`] for what its figures mean.
@@ -144,4 +144,31 @@ row!(TenantRow, "tenants", {
     cache_misses_std: Option<f64>, "1/s", "its standard deviation";
     page_faults_mean: Option<f64>, "1/s", "page faults per replica and second";
     page_faults_std: Option<f64>, "1/s", "its standard deviation";
+});
+
+/// The service times of one tenant in order of size, so that tenants can be pooled without their requests: a row of
+/// `quantiles/`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantileRow {
+    /// Run.
+    pub run_id: String,
+    /// Tenant within the run.
+    pub tenant_id: String,
+    /// Application.
+    pub app: String,
+    /// Service times behind the list.
+    pub samples: u64,
+    /// All of them up to [`QUANTILES`]; else that many at even ranks, the smallest and the largest among them.
+    pub service_s: Vec<f64>,
+}
+
+/// Most figures in [`QuantileRow::service_s`]: a rank between two of them is off by less than 0.05 % of the samples.
+pub const QUANTILES: usize = 1_024;
+
+row!(QuantileRow, "quantiles", {
+    run_id: String, "", "run";
+    tenant_id: String, "", "tenant within the run";
+    app: String, "", "application";
+    samples: u64, "", "service times behind the list";
+    service_s: Vec<f64>, "s", "service times in order of size: all up to 1,024, else 1,024 at even ranks";
 });
