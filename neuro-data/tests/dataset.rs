@@ -174,3 +174,15 @@ proptest! {
         prop_assert_eq!(read_table::<RequestRecord>(&path).unwrap(), groups.concat());
     }
 }
+
+/// What an experiment leaves that was given up before its first run was done, and the next call after it.
+#[test]
+fn a_dataset_of_no_runs_has_its_tables_and_can_be_built_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dataset");
+    let dataset = Dataset::build(&path, &[]).unwrap();
+    assert_eq!(dataset.read::<RunRow>().unwrap(), []);
+    assert_eq!(Dataset::open(&path).unwrap().read::<TenantRow>().unwrap(), []);
+    let run = write_starving_run(folder.path(), spec("x", 0), RunStatus::Complete, 0.01);
+    assert_eq!(Dataset::build(&path, &[run]).unwrap().read::<RunRow>().unwrap().len(), 1);
+}

@@ -24,6 +24,7 @@ pub(super) struct Part {
     run_rows: Vec<RunRow>,
     tenant_rows: Vec<TenantRow>,
     quantile_rows: Vec<QuantileRow>,
+    number: usize,
 }
 
 /// What is gathered of one tenant while its run is read.
@@ -57,6 +58,7 @@ impl Part {
             run_rows: Vec::new(),
             tenant_rows: Vec::new(),
             quantile_rows: Vec::new(),
+            number,
         })
     }
 
@@ -130,9 +132,10 @@ impl Part {
         });
     }
 
-    /// Writes what is left and puts the files in place; a part without a run leaves nothing.
+    /// Writes what is left and puts the files in place. A part without a run leaves nothing, but for the first, whose empty files make
+    /// the tables of a dataset of no runs.
     pub(super) fn finish(mut self) -> Result<()> {
-        if self.run_rows.is_empty() {
+        if self.run_rows.is_empty() && self.number > 0 {
             return Ok(());
         }
         self.runs.write(&self.run_rows)?;

@@ -242,7 +242,7 @@ fn write_parts(
     let mut outcomes: Vec<Option<Result<Outcome>>> = parts.iter().map(|_| None).collect();
     let mut interrupted = observer(progress).is_break();
     thread::scope(|scope| {
-        for _ in 0..params.jobs.clamp(1, parts.len().max(1)) {
+        for _ in 0..params.jobs.clamp(1, parts.len()) {
             let (sender, parts, next, stopped) = (sender.clone(), &parts, &next, &stopped);
             scope.spawn(move || {
                 while !stopped.load(Ordering::Relaxed)
@@ -329,7 +329,7 @@ fn write_part(
     Ok(Outcome { added, problems })
 }
 
-/// Cuts runs into parts.
+/// Cuts runs into parts. No runs are one empty part, so that a dataset of none has its tables.
 fn cut(runs: &[Found]) -> Vec<&[Found]> {
     let mut parts = Vec::new();
     let (mut start, mut bytes) = (0, 0);
@@ -339,6 +339,9 @@ fn cut(runs: &[Found]) -> Vec<&[Found]> {
             parts.push(&runs[start..=i]);
             (start, bytes) = (i + 1, 0);
         }
+    }
+    if parts.is_empty() {
+        parts.push(runs);
     }
     parts
 }
@@ -367,7 +370,7 @@ mod tests {
     fn parts_end_by_size_and_by_number_of_runs() {
         let run = |bytes| Found { run_id: String::new(), layout: Layout::Neuro, path: PathBuf::new(), bytes };
         let sizes = |runs: &[Found]| cut(runs).iter().map(|part| part.len()).collect::<Vec<_>>();
-        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&[]), [0]);
         let large: Vec<_> = [1, PART_BYTES, 5, PART_BYTES - 5, 7].map(run).into();
         assert_eq!(sizes(&large), [2, 2, 1]);
         let small: Vec<_> = (0..PART_RUNS + 1).map(|_| run(0)).collect();
