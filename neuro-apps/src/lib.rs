@@ -87,8 +87,7 @@
 //! measurement of the inference alone.
 //!
 //! What bounds them: the image classifiers and the transformers spend their time in matrix products (BERT-base, 22 GFLOP, runs at 70
-//! GFLOP/s on one thread), the depthwise convolutions in loading two values for each multiply-add, GCNII half in gathering
-//! neighbours from the second-level cache. Three things made them so: channels last, so that a 1 × 1 convolution is one product
+//! GFLOP/s on one thread), the depthwise convolutions load two values for each multiply-add. Three things made them so: channels last, so that a 1 × 1 convolution is one product
 //! ([`layers`]); bias, norm and activation in one pass; and weights laid out as the product reads them, which took a quarter
 //! off BERT.
 //!

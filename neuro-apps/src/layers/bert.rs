@@ -5,7 +5,7 @@ use candle_nn::var_builder::{SimpleBackend, VarBuilder};
 use candle_nn::{Init, Linear};
 use candle_transformers::models::bert::{BertModel, Config};
 
-/// The special tokens of the uncased BERT vocabulary, and the first id of a word.
+/// Begins every text, in the uncased BERT vocabulary.
 pub const CLS: u32 = 101;
 /// Ends a sequence.
 pub const SEP: u32 = 102;
