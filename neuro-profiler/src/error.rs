@@ -98,6 +98,35 @@ pub enum Error {
         needed: usize,
     },
 
+    /// A layer of a network cannot be one.
+    #[error("a layer of {outputs} outputs and {inputs} inputs {problem}")]
+    InvalidLayer {
+        /// Rows of its weights.
+        outputs: usize,
+        /// Columns of its weights.
+        inputs: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// The layers of a network do not fit together.
+    #[error("layer {layer} of the network: {problem}")]
+    InvalidNetwork {
+        /// Position of the layer, from 0.
+        layer: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// A network was given an input of another length than it takes.
+    #[error("the network takes {needed} inputs, but {found} were given")]
+    InputLength {
+        /// Figures given.
+        found: usize,
+        /// Figures needed.
+        needed: usize,
+    },
+
     /// A least-squares line could not be computed.
     #[error("least-squares line")]
     Line(#[source] Box<dyn std::error::Error + Send + Sync>),

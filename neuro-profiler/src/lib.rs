@@ -20,6 +20,7 @@
 //! | the instance count where a curve bends | [`find_elbow`] |
 //! | a curve in the form that a mixed-integer program can hold | [`TwoSegments`] |
 //! | curves and baselines on disk | [`files`] |
+//! | a trained network as plain data | [`network`] |
 //!
 //! Nothing here prints, reads the environment or draws unseeded random numbers: the same points, options and seed give the
 //! same result, in whatever order the points come.
@@ -59,6 +60,7 @@
 pub mod curves;
 mod error;
 pub mod files;
+pub mod network;
 pub mod pairwise;
 
 pub use curves::{

@@ -1,0 +1,115 @@
+//! Trained networks as plain data: what training produces, what runs without a tensor library, and what a mixed-integer program
+//! embeds.
+//!
+//! Everything is f64: a network that was trained in f32 is widened exactly, so that bounds and audits are about the very function
+//! that predicts.
+
+mod activation;
+mod dense;
+
+pub use activation::Activation;
+pub use dense::Dense;
+
+use ndarray::{Array1, ArrayView1};
+
+use crate::{Error, Result};
+
+/// A feed-forward network: dense layers one after another.
+///
+/// ```
+/// use ndarray::array;
+/// use neuro_profiler::network::{Activation, Dense, Network};
+///
+/// // |x| = max(0, x) + max(0, −x)
+/// let network = Network::new(vec![
+///     Dense::new(array![[1.0], [-1.0]], array![0.0, 0.0], Activation::Relu)?,
+///     Dense::new(array![[1.0, 1.0]], array![0.0], Activation::Identity)?,
+/// ])?;
+/// assert_eq!(network.forward(array![-3.0].view())?, array![3.0]);
+/// # Ok::<(), neuro_profiler::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    layers: Vec<Dense>,
+}
+
+impl Network {
+    /// The network of these layers, the first of which is given the input.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidNetwork`] if there is none, or one takes another number of inputs than the one before it has outputs.
+    pub fn new(layers: Vec<Dense>) -> Result<Self> {
+        if layers.is_empty() {
+            return Err(Error::InvalidNetwork { layer: 0, problem: "there is no layer".to_owned() });
+        }
+        for (i, pair) in layers.windows(2).enumerate() {
+            let (given, taken) = (pair[0].outputs(), pair[1].inputs());
+            if given != taken {
+                let problem = format!("takes {taken} inputs, but the one before it has {given} outputs");
+                return Err(Error::InvalidNetwork { layer: i + 1, problem });
+            }
+        }
+        Ok(Self { layers })
+    }
+
+    /// The layers in order.
+    pub fn layers(&self) -> &[Dense] {
+        &self.layers
+    }
+
+    /// Length of its input.
+    pub fn inputs(&self) -> usize {
+        self.layers.first().map_or(0, Dense::inputs)
+    }
+
+    /// Length of its output.
+    pub fn outputs(&self) -> usize {
+        self.layers.last().map_or(0, Dense::outputs)
+    }
+
+    /// The output (outputs) for the input `x` (inputs).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InputLength`] if `x` has another length.
+    pub fn forward(&self, x: ArrayView1<'_, f64>) -> Result<Array1<f64>> {
+        if x.len() != self.inputs() {
+            return Err(Error::InputLength { found: x.len(), needed: self.inputs() });
+        }
+        Ok(self.layers.iter().fold(x.to_owned(), |x, layer| layer.forward(x.view())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn forward_by_hand() {
+        let hidden = Dense::new(array![[1.0, -1.0], [2.0, 0.5]], array![0.5, -4.0], Activation::Relu).unwrap();
+        let output = Dense::new(array![[3.0, 10.0]], array![-1.0], Activation::Identity).unwrap();
+        let network = Network::new(vec![hidden, output]).unwrap();
+        // Hidden: max(0, 1 − 2 + 0.5) = 0 and max(0, 2 + 1 − 4) = 0, then max(0, 2.5) = 2.5 and max(0, 1) = 1.
+        assert_eq!(network.forward(array![1.0, 2.0].view()).unwrap(), array![-1.0]);
+        assert_eq!(network.forward(array![2.5, 0.5].view()).unwrap(), array![3.0 * 2.5 + 10.0 * 1.25 - 1.0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let layer = |w: Array2, b: usize| Dense::new(w, Array1::zeros(b), Activation::Identity);
+        type Array2 = ndarray::Array2<f64>;
+        assert!(matches!(layer(Array2::zeros((0, 2)), 0), Err(Error::InvalidLayer { .. })));
+        assert!(matches!(layer(Array2::zeros((2, 0)), 2), Err(Error::InvalidLayer { .. })));
+        assert!(matches!(layer(Array2::zeros((2, 3)), 3), Err(Error::InvalidLayer { .. })));
+        assert!(matches!(layer(array![[f64::NAN]], 1), Err(Error::InvalidLayer { .. })));
+        assert!(matches!(layer(array![[f64::INFINITY]], 1), Err(Error::InvalidLayer { .. })));
+        assert!(matches!(Network::new(Vec::new()), Err(Error::InvalidNetwork { layer: 0, .. })));
+        let layers = vec![layer(Array2::zeros((2, 3)), 2).unwrap(), layer(Array2::zeros((1, 3)), 1).unwrap()];
+        assert!(matches!(Network::new(layers.clone()), Err(Error::InvalidNetwork { layer: 1, .. })));
+        let network = Network::new(layers[..1].to_vec()).unwrap();
+        assert!(matches!(network.forward(array![1.0].view()), Err(Error::InputLength { found: 1, needed: 3 })));
+    }
+}
