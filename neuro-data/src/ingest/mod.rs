@@ -36,6 +36,8 @@ mod pipeline;
 mod problem;
 #[cfg(feature = "parquet")]
 mod prototype;
+#[cfg(feature = "parquet")]
+mod prototype_batch;
 pub mod prototype_csv;
 pub mod prototype_perf;
 pub mod prototype_requests;
