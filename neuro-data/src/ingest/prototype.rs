@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::part::{Part, Tally};
+use super::part::Part;
 use super::problem::{Problem, Problems};
 use super::prototype_batch::{BATCH_ROWS, CounterReadings, PrototypeRequests, Span};
 use super::prototype_csv;
@@ -16,7 +16,7 @@ use super::prototype_perf;
 use super::prototype_requests::{self, PrototypeTenant, TenantRequests};
 use crate::seed::short_hash;
 use crate::store::{Instant, RunRow};
-use crate::{Catalogue, Error, Phases, Result, RunKind, RunStatus, Tenant};
+use crate::{Catalogue, Error, Phases, Result, RunKind, RunStatus, Tally, Tenant};
 
 /// The file that makes a folder a run of the prototype.
 pub(super) const REQUESTS_FILE: &str = "tenant_requests.json";
@@ -105,10 +105,10 @@ impl PrototypeRun {
             if let Some(read) = read {
                 requests += read.rows;
                 measured = true;
-                tally.starved = read.starved;
+                tally.set_starved(read.starved);
             }
             self.append_counters(known, &mut tally, part, problems)?;
-            part.tenant(&self.run_id, &known.tenant, &phases, tally, 0);
+            part.tenant(tally.summarise(&self.run_id, &known.tenant, &phases, 0));
         }
         self.report_strangers(problems)?;
 
@@ -201,7 +201,7 @@ impl PrototypeRun {
             let mut written = Ok(());
             prototype_perf::read(file, path, problems, |reading| {
                 let count = reading.count.map(|count| count as f64);
-                tally.counters.push(replica, reading.event, reading.time_s, count);
+                tally.counter(replica, reading.event, reading.time_s, count);
                 columns.push(reading);
                 if columns.len() == BATCH_ROWS && written.is_ok() {
                     written = columns.take().and_then(|batch| part.counters(&batch));

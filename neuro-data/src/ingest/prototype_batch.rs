@@ -9,11 +9,10 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Field, Schema};
 
-use super::part::Tally;
 use super::prototype_csv::PrototypeRequest;
 use super::prototype_perf::PerfReading;
 use crate::store::Row;
-use crate::{CounterSample, Error, RequestRecord, RequestStatus, Result, Tenant};
+use crate::{CounterSample, Error, RequestRecord, RequestStatus, Result, Tally, Tenant};
 
 /// Rows that a batch holds.
 pub(super) const BATCH_ROWS: usize = 32_768;
@@ -84,7 +83,7 @@ impl PrototypeRequests {
                 (start - span.first_s).min(latest)
             };
             let served = (!service.is_nan()).then_some(service);
-            tally.outcomes.push(status_of(service), false, Some(sample_start), served);
+            tally.request(status_of(service), false, Some(sample_start), served);
         }
     }
 
