@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::part::Part;
+use super::pipeline::IngestParams;
 use super::problem::{Problem, Problems};
 use super::prototype_batch::{BATCH_ROWS, CounterReadings, PrototypeRequests, Span};
 use super::prototype_csv;
@@ -22,9 +23,6 @@ use crate::{Catalogue, Error, Phases, Result, RunKind, RunStatus, Tally, Tenant}
 pub(super) const REQUESTS_FILE: &str = "tenant_requests.json";
 const METRICS_FOLDER: &str = "proc_metrics";
 
-/// Bytes of requests up to which a run is held in memory, at about half its size. When the run starts is known at its end; a larger
-/// one is read twice.
-const HELD_BYTES: u64 = 128 << 20;
 /// Bytes at the start of each tenant's file that tell runs of equal tenants apart.
 const HEAD_BYTES: u64 = 4_096;
 /// Arrivals beyond this, seconds, are on the clock of the Unix epoch.
@@ -69,10 +67,10 @@ impl PrototypeRun {
     }
 
     /// Appends the run. Its files may miss what they like: what is there is kept.
-    pub(super) fn append(&self, server: &str, part: &mut Part, problems: &mut Problems) -> Result<()> {
+    pub(super) fn append(&self, params: &IngestParams, part: &mut Part, problems: &mut Problems) -> Result<()> {
         let before = problems.total();
         let first_problem = problems.kept().len();
-        let is_large = self.csv_bytes() > HELD_BYTES;
+        let is_large = self.csv_bytes() > params.held_bytes;
         let mut span = Span::default();
         let mut held = Vec::new();
         for known in &self.tenants {
@@ -127,7 +125,7 @@ impl PrototypeRun {
         part.end_of_run(RunRow {
             run_id: self.run_id.clone(),
             kind: self.kind,
-            server: server.to_owned(),
+            server: params.server.clone(),
             target: "prototype".to_owned(),
             seed: None,
             started_at: span.filter(|span| span.first_s > EPOCH_CLOCK_S).map(|span| Instant(span.first_s)),
