@@ -1,6 +1,7 @@
 //! A dataset: runs gathered into tables that any tool can query.
 //!
-//! `requests/`, `counters/`, `runs/`, `tenants/` and `quantiles/` hold Parquet files, one a part of the runs; a row group never
+//! `requests/`, `counters/`, `runs/`, `tenants/` and `quantiles/` hold Parquet files, one a part of the runs, the first two of a
+//! large dataset in folders by server (`server=<name>/`, as Hive partitions); a row group never
 //! holds two runs, so readers can pass over runs. [`crate::ingest`] fills them; `datapoints/` and `datapoints-reference/` are
 //! made of them by [`crate::datapoint`].
 
