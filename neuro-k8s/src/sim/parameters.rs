@@ -39,9 +39,9 @@ pub struct Service {
     pub demand: Demand,
     /// Cores that one inference can use at once; a part of one for a service that hardly suffers where cores are scarce.
     pub parallelism: f64,
-    /// Memory traffic of a running inference at full speed, GB/s: its pressure on the others.
+    /// Memory traffic that a running inference asks for, GB/s: its pressure on the others.
     pub pressure_gbs: f64,
-    /// Further time of an inference, in units of its time alone, where the others demand the whole memory bandwidth.
+    /// Further time of an inference, in units of its time alone, where the others ask for the whole memory bandwidth.
     pub sensitivity: f64,
     /// Further demand of a replica's first inference, seconds; none by default.
     #[serde(default, skip_serializing_if = "is_zero")]

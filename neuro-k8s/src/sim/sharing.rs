@@ -4,16 +4,16 @@
 //! with caps*: each gets c_a = min(p_a, φ), where φ is the level at which Σ n_a·c_a = C, or infinite where all caps together
 //! stay below C.
 //!
-//! Each inference demands m_a GB/s of memory traffic at full speed, and c_a/p_a of it at its share of the cores. With
-//! P = Σ n_a·m_a·c_a/p_a and the server's bandwidth B, an inference of application a meets P − m_a·c_a/p_a of the others and is
-//! slowed down by
+//! Each running inference weighs on the memory with m_a GB/s, the traffic it asks for when nothing holds it up. With
+//! P = Σ n_a·m_a and the server's bandwidth B, an inference of application a meets P − m_a of the others and is slowed down by
 //!
-//! 1 + s_a·(P − m_a·c_a/p_a)/B,
+//! 1 + s_a·((P − m_a)/B)²,
 //!
-//! s_a being its sensitivity: the further time that it takes, in units of its time alone, where the others demand the whole
-//! bandwidth. So an inference of demand d takes d·stretch_a seconds at such a load, with
+//! s_a being its sensitivity: the further time that it takes, in units of its time alone, where the others ask for the whole
+//! bandwidth. The square says that a bandwidth, or a cache, is felt as it runs out. So an inference of demand d takes
+//! d·stretch_a seconds at such a load, with
 //!
-//! stretch_a = (p_a/c_a)·(1 + s_a·(P − m_a·c_a/p_a)/B) / speed.
+//! stretch_a = (p_a/c_a)·(1 + s_a·((P − m_a)/B)²) / speed.
 //!
 //! ## References
 //! - L. Kleinrock, *Queueing Systems, Volume II: Computer Applications*, Wiley, 1976, section 4.4 (processor sharing).
@@ -29,13 +29,10 @@ pub(super) struct Sharing {
     cores: f64,
     inverse_speed: f64,
     parallelism: Vec<f64>,
-    inverse_parallelism: Vec<f64>,
     /// m_a, GB/s.
     pressure: Vec<f64>,
-    /// s_a / B, s/GB.
+    /// s_a / B², s²/GB².
     sensitivity: Vec<f64>,
-    /// m_a·c_a/p_a at the present load.
-    traffic: Vec<f64>,
     /// Cores of each running inference at the present load.
     pub(super) share: Vec<f64>,
     /// Seconds that a second of demand takes at the present load.
@@ -54,10 +51,8 @@ impl Sharing {
             cores: kind.cores,
             inverse_speed,
             parallelism: each(|service| service.parallelism),
-            inverse_parallelism: each(|service| 1.0 / service.parallelism),
             pressure: each(|service| service.pressure_gbs),
-            sensitivity: services.iter().map(|service| service.sensitivity / kind.bandwidth_gbs).collect(),
-            traffic: vec![0.0; services.len()],
+            sensitivity: services.iter().map(|service| service.sensitivity / kind.bandwidth_gbs.powi(2)).collect(),
             share: each(|service| service.parallelism),
             stretch: vec![inverse_speed; services.len()],
             rate: vec![kind.speed; services.len()],
@@ -69,17 +64,15 @@ impl Sharing {
         let level = self.level(running);
         let inverse_level = 1.0 / level;
         let n = running.len();
-        let (parallelism, inverse_parallelism) = (&self.parallelism[..n], &self.inverse_parallelism[..n]);
-        let (pressure, sensitivity, traffic) = (&self.pressure[..n], &self.sensitivity[..n], &mut self.traffic[..n]);
-        let mut total = 0.0;
-        for a in 0..n {
-            traffic[a] = pressure[a] * (level * inverse_parallelism[a]).min(1.0);
-            total += running[a] * traffic[a];
-        }
+        let total: f64 = running.iter().zip(&self.pressure).map(|(n, pressure)| n * pressure).sum();
+        let parallelism = &self.parallelism[..n];
+        let (pressure, sensitivity) = (&self.pressure[..n], &self.sensitivity[..n]);
         let (share, stretch, rate) = (&mut self.share[..n], &mut self.stretch[..n], &mut self.rate[..n]);
         for a in 0..n {
             share[a] = parallelism[a].min(level);
-            let slowdown = 1.0 + sensitivity[a] * (total - traffic[a]).max(0.0);
+            // Of an application of which none runs it would be negative.
+            let others = (total - pressure[a]).max(0.0);
+            let slowdown = 1.0 + sensitivity[a] * others * others;
             stretch[a] = (parallelism[a] * inverse_level).max(1.0) * slowdown * self.inverse_speed;
             rate[a] = 1.0 / stretch[a];
         }
@@ -137,18 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn the_traffic_of_the_others_slows_down_by_sensitivity() {
+    fn the_pressure_of_the_others_slows_down_by_sensitivity() {
         // One core an inference, enough cores: 2 and 3 GB/s at full speed, of 10.
         let services = [service(1.0, 2.0, 0.5), service(1.0, 3.0, 2.0)];
         let mut sharing = Sharing::new(&kind(8.0), &services.iter().collect::<Vec<_>>());
         sharing.set_load(&[1.0, 0.0]);
-        assert_eq!(sharing.stretch[0], 1.0, "its own traffic does not slow an inference down");
+        assert_eq!(sharing.stretch[0], 1.0, "its own pressure does not slow an inference down");
         sharing.set_load(&[2.0, 1.0]);
-        assert!((sharing.stretch[0] - (1.0 + 0.5 * 0.5)).abs() < 1e-12);
-        assert!((sharing.stretch[1] - (1.0 + 2.0 * 0.4)).abs() < 1e-12);
-        // 16 inferences on 8 cores: half the traffic each, twice the time besides.
+        assert!((sharing.stretch[0] - (1.0 + 0.5 * 0.25)).abs() < 1e-12);
+        assert!((sharing.stretch[1] - (1.0 + 2.0 * 0.16)).abs() < 1e-12);
+        // 16 inferences on 8 cores: 30 GB/s of the others, and twice the time besides.
         sharing.set_load(&[16.0, 0.0]);
-        assert!((sharing.stretch[0] - 2.0 * (1.0 + 0.5 * 1.5)).abs() < 1e-12);
+        assert!((sharing.stretch[0] - 2.0 * (1.0 + 0.5 * 9.0)).abs() < 1e-12);
     }
 
     proptest! {
