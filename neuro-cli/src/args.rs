@@ -36,7 +36,8 @@ pub(crate) enum Command {
     },
     /// Run a co-location experiment.
     #[command(after_help = "Examples:\n  neuro run pairwise --apps kalman-gru,tclf-rf --out out\n  \
-        neuro run baseline --duration 30 --repeats 3 --out out\n  neuro run random --runs 10 --memory 4 --out out")]
+        neuro run baseline --duration 30 --repeats 3 --out out\n  neuro run random --runs 10 --memory 4 --out out\n  \
+        neuro run random --target sim --runs 1000 --partly 0.5 --out simulated")]
     Run {
         #[command(subcommand)]
         experiment: Experiment,
@@ -177,11 +178,11 @@ pub(crate) enum Experiment {
     Pairwise {
         #[command(flatten)]
         common: RunArgs,
-        /// Replicas of the second application of a pair.
-        #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
+        /// Replicas of the second application of a pair [default: 1,2,4; simulated: 4,8,16]
+        #[arg(long, value_delimiter = ',')]
         instances: Vec<u32>,
-        /// Its arrival rates per replica, requests per second.
-        #[arg(long, value_delimiter = ',', default_value = "20,60")]
+        /// Its arrival rates per replica, requests per second [default: 20,60; simulated: 1,2,3,4]
+        #[arg(long, value_delimiter = ',')]
         rates: Vec<f64>,
     },
     /// Random tenants that fill a server.
@@ -191,9 +192,12 @@ pub(crate) enum Experiment {
         /// Number of runs.
         #[arg(long, default_value_t = 10)]
         runs: u32,
-        /// Memory to fill, GB.
-        #[arg(long, default_value_t = 4.0)]
-        memory: f64,
+        /// Memory to fill, GB [default: 4; simulated: 28]
+        #[arg(long)]
+        memory: Option<f64>,
+        /// Share of the runs that fill only a part of it, 0 to 1; how much is drawn.
+        #[arg(long, default_value_t = 0.0, value_parser = probability)]
+        partly: f64,
     },
 }
 
@@ -201,6 +205,19 @@ pub(crate) enum Experiment {
 pub(crate) enum TargetKind {
     /// Processes of this machine.
     Local,
+    /// A simulated server.
+    Sim,
+}
+
+/// Which simulated server.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SimArgs {
+    /// A TOML file of simulated servers and services; the built-in ones by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sim: Option<PathBuf>,
+    /// Kind of simulated server; the first of the file by default (built in: edge-a, edge-b).
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -215,15 +232,15 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Measured window of a run, seconds; longer where a slow observed application would have too few arrivals in it and
-    /// `--observed-rate` is left out.
-    #[arg(long, default_value_t = 10.0)]
-    pub(crate) duration: f64,
-    /// Load before the window, seconds.
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) warmup: f64,
-    /// How long unfinished requests are awaited after the window, seconds.
-    #[arg(long, default_value_t = 2.0)]
-    pub(crate) drain: f64,
+    /// `--observed-rate` is left out [default: 10; simulated: 1800]
+    #[arg(long)]
+    pub(crate) duration: Option<f64>,
+    /// Load before the window, seconds [default: 1; simulated: 30]
+    #[arg(long)]
+    pub(crate) warmup: Option<f64>,
+    /// How long unfinished requests are awaited after the window, seconds [default: 2; simulated: 30]
+    #[arg(long)]
+    pub(crate) drain: Option<f64>,
     /// Repetitions of each configuration; baselines have two at least, for the noise floor.
     #[arg(long, default_value_t = 1)]
     pub(crate) repeats: u32,
@@ -231,12 +248,20 @@ pub(crate) struct RunArgs {
     /// busy three tenths of the time, at most 40.
     #[arg(long)]
     pub(crate) observed_rate: Option<f64>,
-    /// Compute threads of each replica.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) threads: u32,
+    /// Compute threads of each replica [default: 1]; simulated services have the parallelism of their parameters.
+    #[arg(long)]
+    pub(crate) threads: Option<u32>,
     /// Where to deploy.
     #[arg(long, value_enum, default_value = "local")]
     pub(crate) target: TargetKind,
+    #[command(flatten)]
+    pub(crate) simulated: SimArgs,
+    /// Simulated: keep every request and counter reading, not only a summary of each tenant.
+    #[arg(long)]
+    pub(crate) records: bool,
+    /// Simulated: runs at once; two a core by default. The results are the same.
+    #[arg(long)]
+    pub(crate) jobs: Option<usize>,
     /// A TOML file with further applications.
     #[arg(long)]
     pub(crate) catalogue: Option<PathBuf>,

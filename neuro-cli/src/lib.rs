@@ -8,6 +8,6 @@ mod signals;
 mod tool;
 
 pub use pairwise::{PairwiseResults, write_pairwise_results};
-pub use progress::{CampaignProgress, WorkProgress};
+pub use progress::{CampaignProgress, SimulationProgress, WorkProgress};
 pub use signals::interrupt_on_ctrl_c;
 pub use tool::tool;

@@ -35,18 +35,6 @@ impl Default for CampaignProgress {
 }
 
 impl CampaignProgress {
-    /// A line above the bar, or on its own where there is none.
-    fn say(&self, line: &str) {
-        if self.bar.is_hidden() {
-            #[expect(clippy::print_stderr, reason = "this is the command's voice")]
-            {
-                eprintln!("{line}");
-            }
-        } else {
-            self.bar.println(line);
-        }
-    }
-
     fn show_time_left(&self) {
         let runs_left = self.bar.length().unwrap_or(0).saturating_sub(self.bar.position()) as f64;
         let overhead_s = if self.done == 0 { FIRST_GUESS_OVERHEAD_S } else { self.overhead_s };
@@ -67,7 +55,7 @@ impl Observer for CampaignProgress {
                 self.bar.set_position(*finished as u64);
                 self.load_left_s = *load_s;
                 if *finished > 0 {
-                    self.say(&format!("{finished} of {total} runs are there already"));
+                    say(&self.bar, &format!("{finished} of {total} runs are there already"));
                 }
                 self.show_time_left();
             }
@@ -86,13 +74,13 @@ impl Observer for CampaignProgress {
                 self.show_time_left();
                 if manifest.status != RunStatus::Complete {
                     let reason = manifest.reason.as_deref().unwrap_or("no reason was recorded");
-                    self.say(&format!("{} is {}: {reason}", manifest.run_id, manifest.status.name()));
+                    say(&self.bar, &format!("{} is {}: {reason}", manifest.run_id, manifest.status.name()));
                 }
             }
             Event::Swept { run_id, processes } => {
-                self.say(&format!("ended {processes} processes that an earlier attempt at {run_id} left"));
+                say(&self.bar, &format!("ended {processes} processes that an earlier attempt at {run_id} left"));
             }
-            Event::GivenUp { spec } => self.say(&format!("gave up {}", spec.run_id())),
+            Event::GivenUp { spec } => say(&self.bar, &format!("gave up {}", spec.run_id())),
             _ => {}
         }
     }
@@ -101,6 +89,53 @@ impl Observer for CampaignProgress {
 impl Drop for CampaignProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// The progress of a simulated campaign: a bar with the time left once it has taken over two seconds.
+#[derive(Debug)]
+pub struct SimulationProgress {
+    work: WorkProgress,
+    total: usize,
+    finished: usize,
+    done: usize,
+}
+
+impl Default for SimulationProgress {
+    fn default() -> Self {
+        Self { work: WorkProgress::new("runs"), total: 0, finished: 0, done: 0 }
+    }
+}
+
+impl Observer for SimulationProgress {
+    fn on_event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::CampaignStarted { total, finished, .. } => {
+                (self.total, self.finished) = (*total, *finished);
+                if *finished > 0 {
+                    self.work.say(&format!("{finished} of {total} runs are there already"));
+                }
+            }
+            Event::RunEnded { .. } => {
+                self.done += 1;
+                let (done, work) = (self.done as u64, (self.total - self.finished) as u64);
+                self.work.show(self.finished + self.done, self.total, done, work);
+            }
+            Event::GivenUp { spec } => self.work.say(&format!("gave up {}", spec.run_id())),
+            _ => {}
+        }
+    }
+}
+
+/// A line above a bar, or on its own where there is none.
+fn say(bar: &ProgressBar, line: &str) {
+    if bar.is_hidden() {
+        #[expect(clippy::print_stderr, reason = "this is the command's voice")]
+        {
+            eprintln!("{line}");
+        }
+    } else {
+        bar.println(line);
     }
 }
 
@@ -119,6 +154,11 @@ impl WorkProgress {
     /// Of work that is counted in `unit`.
     pub fn new(unit: &'static str) -> Self {
         Self { bar: ProgressBar::hidden(), unit, started: Instant::now() }
+    }
+
+    /// A line above the bar, or on its own where there is none.
+    pub fn say(&self, line: &str) {
+        say(&self.bar, line);
     }
 
     /// Shows that `done` of `total` are done, and `work_done` of `work` by the measure that time goes with.

@@ -92,21 +92,39 @@ pub fn pairwise<'a>(
     })
 }
 
-/// `runs` runs of random tenants that fill a server of `memory_gb` GB.
+/// How far random runs fill their server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Filling {
+    /// Memory of the server for tenants, GB.
+    pub memory_gb: f64,
+    /// Share of the runs that fill only a part of it, 0 to 1; how much of it is uniform.
+    pub partly: f64,
+}
+
+impl Filling {
+    /// The memory that the run of a name fills, GB.
+    fn of_run(self, seed: u64, name: &str) -> f64 {
+        let mut rng = ChaCha8Rng::seed_from_u64(derive_seed(seed, &["campaign", "filling", name]));
+        if rng.r#gen::<f64>() < self.partly { self.memory_gb * rng.r#gen::<f64>() } else { self.memory_gb }
+    }
+}
+
+/// `runs` runs of random tenants that fill a server.
 ///
 /// A draw takes an application uniformly; one of the low load class is skipped with probability 0.4. High class: U{20..100}
 /// req/s and U{2..10} replicas per tenant; low class: U{1..5} req/s and U{1..3}; the rate per replica is the quotient. A run
-/// is full when the next tenant does not fit.
+/// is full when the next tenant does not fit what it is to fill; the first may be larger than that, but not than the server.
 pub fn random<'a>(
     params: &'a CampaignParams,
     apps: &'a [Application],
-    memory_gb: f64,
+    filling: Filling,
     runs: u32,
 ) -> impl Iterator<Item = RunSpec> + 'a {
     (0..runs).filter_map(move |i| {
         let name = format!("r{i:05}");
         let mut rng = ChaCha8Rng::seed_from_u64(derive_seed(params.seed, &["campaign", "random", &name]));
-        let mut free_gb = memory_gb;
+        let to_fill_gb = filling.of_run(params.seed, &name);
+        let mut used_gb = 0.0;
         let mut tenants = Vec::new();
         while let Some(app) = apps.choose(&mut rng) {
             let (rates, replicas) = match app.load {
@@ -115,8 +133,8 @@ pub fn random<'a>(
                 LoadClass::High => (20..=100, 2..=10),
             };
             let (total, instances): (u32, u32) = (rng.gen_range(rates), rng.gen_range(replicas));
-            free_gb -= app.memory_gb * f64::from(instances);
-            if free_gb < 0.0 {
+            used_gb += app.memory_gb * f64::from(instances);
+            if used_gb > if tenants.is_empty() { filling.memory_gb } else { to_fill_gb } {
                 break;
             }
             let id = format!("t{}", tenants.len());
@@ -228,8 +246,8 @@ mod tests {
     fn random_runs_fill_the_memory_within_the_load_ranges() {
         let params = params();
         let catalogue = Catalogue::built_in();
-        let runs: Vec<_> = random(&params, catalogue.apps(), 28.0, 200).collect();
-        assert_eq!(runs, random(&params, catalogue.apps(), 28.0, 200).collect::<Vec<_>>());
+        let runs: Vec<_> = random(&params, catalogue.apps(), full(28.0), 200).collect();
+        assert_eq!(runs, random(&params, catalogue.apps(), full(28.0), 200).collect::<Vec<_>>());
         assert_eq!(runs.len(), 200);
         let mut low = 0;
         let mut all = 0;
@@ -255,10 +273,30 @@ mod tests {
         assert!((0.48..0.65).contains(&share), "{share}");
     }
 
+    fn full(memory_gb: f64) -> Filling {
+        Filling { memory_gb, partly: 0.0 }
+    }
+
+    #[test]
+    fn partly_filled_servers_are_filled_to_a_uniform_share_and_the_others_as_ever() {
+        let (params, catalogue) = (params(), Catalogue::built_in());
+        let mixed: Vec<_> =
+            random(&params, catalogue.apps(), Filling { memory_gb: 28.0, partly: 0.5 }, 400).collect();
+        let all: Vec<_> = random(&params, catalogue.apps(), full(28.0), 400).collect();
+        assert_eq!(mixed.len(), 400);
+        let unchanged = mixed.iter().zip(&all).filter(|(mixed, full)| mixed == full).count();
+        // Half of them, and of the others the few that are filled nearly to the top.
+        assert!((170..270).contains(&unchanged), "{unchanged}");
+        for (mixed, full) in mixed.iter().zip(&all) {
+            assert_eq!(mixed.tenants[..], full.tenants[..mixed.tenants.len()], "a part of the full run");
+        }
+        assert!(mixed.iter().any(|run| run.tenants.len() == 1));
+    }
+
     #[test]
     fn a_server_too_small_for_any_tenant_gives_no_run() {
         let catalogue = Catalogue::built_in();
-        assert_eq!(random(&params(), catalogue.apps(), 0.1, 5).count(), 0);
-        assert_eq!(random(&params(), &[], 28.0, 5).count(), 0);
+        assert_eq!(random(&params(), catalogue.apps(), full(0.1), 5).count(), 0);
+        assert_eq!(random(&params(), &[], full(28.0), 5).count(), 0);
     }
 }

@@ -28,6 +28,8 @@ pub mod statistics;
 #[cfg(feature = "parquet")]
 pub mod store;
 pub mod summary;
+#[cfg(feature = "parquet")]
+mod tally;
 mod tenant;
 
 pub use app::{Application, Catalogue, LoadClass};
@@ -42,4 +44,6 @@ pub use manifest::{
 pub use noise::{NoiseFloor, noise_floor};
 pub use record::{CounterSample, RequestRecord, RequestStatus};
 pub use seed::derive_seed;
+#[cfg(feature = "parquet")]
+pub use tally::Tally;
 pub use tenant::{Phases, RunKind, RunSpec, Sla, Tenant};

@@ -43,6 +43,8 @@ impl RunStatus {
 pub enum DataVerdict {
     /// Every scheduled request has its record and every replica was read.
     Whole,
+    /// Every tenant is summarised; its requests were taken note of and not kept.
+    Summarised,
     /// Something is missing, and what.
     Partial(String),
     /// There are none.
@@ -207,7 +209,7 @@ pub struct Manifest {
     pub server: String,
     /// Kind of target: `local`, `kube` or `sim`.
     pub target: String,
-    /// When the load started, seconds since the Unix epoch.
+    /// When the load started, seconds since the Unix epoch; 0 of a simulated run.
     pub started_at: f64,
     /// What made it.
     pub tool: Tool,

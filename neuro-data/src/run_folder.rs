@@ -3,18 +3,23 @@
 //! A campaign's output holds `runs/<run id>/` with `requests.parquet`, `counters.parquet` and `run.json`. A run is written to
 //! `runs/<run id>.partial/`, the manifest last; then the folder is synced and renamed. A folder without a manifest is partial,
 //! whatever its name, and is done again.
+//!
+//! A run whose requests were not kept ([`DataVerdict::Summarised`](crate::DataVerdict)) has `tenants.parquet` and
+//! `quantiles.parquet` instead: its rows of the dataset's tables of those names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::files::{sync_folder, write_atomic};
-use crate::store::{TableWriter, read_table};
-use crate::{CounterSample, Error, Manifest, RequestRecord, Result};
+use crate::store::{QuantileRow, Row, TableWriter, TenantRow, read_table};
+use crate::{CounterSample, DataVerdict, Error, Manifest, RequestRecord, Result};
 
 /// The file that makes a folder a finished run.
 pub(crate) const MANIFEST: &str = "run.json";
 const REQUESTS: &str = "requests.parquet";
 const COUNTERS: &str = "counters.parquet";
+const TENANTS: &str = "tenants.parquet";
+const QUANTILES: &str = "quantiles.parquet";
 
 /// A finished run on disk.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +53,7 @@ impl RunFolder {
     /// Its requests, in the order of their schedule; none for a failed run.
     ///
     /// # Errors
-    /// The file is missing or malformed.
+    /// The file is missing, as where only summaries were kept, or malformed.
     pub fn requests(&self) -> Result<Vec<RequestRecord>> {
         read_table(&self.requests_file())
     }
@@ -61,6 +66,20 @@ impl RunFolder {
         read_table(&self.counters_file())
     }
 
+    /// What is known of each tenant, in the order of the specification, where summaries were kept instead of requests.
+    ///
+    /// # Errors
+    /// A file is missing or malformed, or they are not of the run's tenants.
+    pub fn summaries(&self) -> Result<Vec<(TenantRow, QuantileRow)>> {
+        let tenants: Vec<TenantRow> = read_table(&self.path.join(TENANTS))?;
+        let quantiles: Vec<QuantileRow> = read_table(&self.path.join(QUANTILES))?;
+        let ids = self.manifest.spec.tenants.iter().map(|tenant| &tenant.id);
+        if !ids.clone().eq(tenants.iter().map(|row| &row.tenant_id)) || !ids.eq(quantiles.iter().map(|row| &row.tenant_id)) {
+            return Err(Error::malformed(&self.path, "its summaries are not of the tenants of its manifest"));
+        }
+        Ok(tenants.into_iter().zip(quantiles).collect())
+    }
+
     /// The file of its requests.
     pub(crate) fn requests_file(&self) -> PathBuf {
         self.path.join(REQUESTS)
@@ -69,6 +88,12 @@ impl RunFolder {
     /// The file of its counter readings.
     pub(crate) fn counters_file(&self) -> PathBuf {
         self.path.join(COUNTERS)
+    }
+
+    /// Size of its tables, bytes.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        let size = |file| self.path.join(file).metadata().map_or(0, |metadata| metadata.len());
+        [REQUESTS, COUNTERS, TENANTS, QUANTILES].map(size).iter().sum()
     }
 
     /// Replaces the manifest, as after cleaning up.
@@ -118,12 +143,35 @@ impl PartialRun {
         requests: &[RequestRecord],
         counters: &[CounterSample],
     ) -> Result<RunFolder> {
-        let mut table = TableWriter::create(&self.partial.join(REQUESTS))?;
-        table.write(requests)?;
-        table.finish()?;
-        let mut table = TableWriter::create(&self.partial.join(COUNTERS))?;
-        table.write(counters)?;
-        table.finish()?;
+        self.write(REQUESTS, requests)?;
+        self.write(COUNTERS, counters)?;
+        self.finish(manifest)
+    }
+
+    /// Writes summaries of the tenants and the manifest (it will say [`DataVerdict::Summarised`]), syncs, and renames the
+    /// folder into place.
+    ///
+    /// # Errors
+    /// The folder cannot be written; the run stays partial.
+    pub fn commit_summarised(
+        self,
+        mut manifest: Manifest,
+        tenants: &[TenantRow],
+        quantiles: &[QuantileRow],
+    ) -> Result<RunFolder> {
+        manifest.data = DataVerdict::Summarised;
+        self.write(TENANTS, tenants)?;
+        self.write(QUANTILES, quantiles)?;
+        self.finish(manifest)
+    }
+
+    fn write<R: Row>(&self, file: &str, rows: &[R]) -> Result<()> {
+        let mut table = TableWriter::create(&self.partial.join(file))?;
+        table.write(rows)?;
+        table.finish()
+    }
+
+    fn finish(self, manifest: Manifest) -> Result<RunFolder> {
         if manifest.status != crate::RunStatus::Failed {
             remove(&self.logs())?;
         }

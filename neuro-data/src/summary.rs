@@ -90,10 +90,8 @@ pub(crate) struct Outcomes {
 impl Outcomes {
     /// Takes note of one request; `start_s` is when its inference started, or when it was sent where only that is known.
     pub(crate) fn push(&mut self, status: RequestStatus, warmup: bool, start_s: Option<f64>, service_s: Option<f64>) {
-        if warmup {
-            return;
-        }
         match status {
+            _ if warmup => {}
             RequestStatus::Ok => self.completed += 1,
             RequestStatus::Censored => self.censored += 1,
             RequestStatus::Failed | RequestStatus::Dropped => self.failed += 1,
@@ -108,8 +106,9 @@ impl Outcomes {
 
     /// The summary, and the service times behind it in order of size.
     pub(crate) fn summarise(mut self, tenant: &Tenant, phases: &Phases, seed: u64) -> (TenantSummary, Vec<f64>) {
-        let end_s = phases.end_s();
-        self.times.retain(|(start, _)| *start < end_s);
+        // A request that was due before the window may have waited until it: what counts is when its inference started.
+        let (start_s, end_s) = (phases.warmup_s, phases.end_s());
+        self.times.retain(|(start, _)| (start_s..end_s).contains(start));
         if !self.times.is_sorted_by(|a, b| a.0 <= b.0) {
             self.times.sort_by(|a, b| a.0.total_cmp(&b.0));
         }

@@ -54,7 +54,12 @@ pub async fn drive_campaign<T: Target>(
     std::fs::create_dir_all(out).map_err(Error::io("create", out.display()))?;
     let _lock = Lock::take(&out.join(".lock"), "this output folder")?;
 
-    let unfinished: Vec<&RunSpec> = runs.iter().filter(|run| !is_finished(out, run)).collect();
+    let mut unfinished = Vec::new();
+    for run in runs {
+        if finished(out, run, target.kind())?.is_none() {
+            unfinished.push(run);
+        }
+    }
     let mut report = CampaignReport { finished_before: runs.len() - unfinished.len(), ..CampaignReport::default() };
     observer.on_event(&Event::CampaignStarted {
         total: runs.len(),
@@ -96,12 +101,23 @@ pub async fn drive_campaign<T: Target>(
     Ok(report)
 }
 
-/// Whether a run is on disk, measured: complete or invalid. A failed one is worth another attempt.
-fn is_finished(out: &Path, spec: &RunSpec) -> bool {
-    RunFolder::open(&run_path(out, &spec.run_id())).is_ok_and(|run| run.manifest().status != RunStatus::Failed)
+/// A run that is on disk, measured: complete or invalid. A failed one is worth another attempt.
+///
+/// # Errors
+/// It was measured on another target.
+pub(crate) fn finished(out: &Path, spec: &RunSpec, target: &str) -> Result<Option<RunFolder>> {
+    let run = RunFolder::open(&run_path(out, &spec.run_id())).ok();
+    match run.filter(|run| run.manifest().status != RunStatus::Failed) {
+        Some(run) if run.manifest().target != target => Err(Error::OtherTarget {
+            path: run.path().to_owned(),
+            found: run.manifest().target.clone(),
+            wanted: target.to_owned(),
+        }),
+        found => Ok(found),
+    }
 }
 
-fn require_space(out: &Path, needed_gb: f64) -> Result<()> {
+pub(crate) fn require_space(out: &Path, needed_gb: f64) -> Result<()> {
     let space =
         rustix::fs::statvfs(out).map_err(|e| Error::io("measure the free space of", out.display())(e.into()))?;
     let free_gb = space.f_bavail as f64 * space.f_frsize as f64 / 1e9;

@@ -14,7 +14,7 @@ use crate::clock::monotonic_s;
 use crate::health::warm_up;
 use crate::load::{Load, LoadOutcome, Sent};
 use crate::pacer::Pacer;
-use crate::schedule::{Arrival, arrival_seed, arrivals};
+use crate::schedule::{Arrival, arrival_seeds, arrivals};
 use crate::target::{CounterReading, Target};
 use crate::{Error, Interrupt, Result};
 
@@ -239,15 +239,12 @@ fn manifest<T: Target>(
     params: &DriverParams,
     run: &Measured,
 ) -> Manifest {
-    let seed =
-        |tenant_id: &str, replica| (format!("{tenant_id}/{replica}"), arrival_seed(spec, run_id, tenant_id, replica));
-    let seeds = spec.tenants.iter().flat_map(|t| (0..t.instances).map(move |replica| seed(&t.id, replica))).collect();
     Manifest {
         schema: RUN_SCHEMA,
         run_id: run_id.to_owned(),
         spec: spec.clone(),
         spec_hash: spec.hash(),
-        seeds,
+        seeds: arrival_seeds(spec, run_id),
         server: target.server().to_owned(),
         target: target.kind().to_owned(),
         started_at: run.started_at,

@@ -28,6 +28,16 @@ pub enum Error {
         /// What it guards.
         what: String,
     },
+    /// A finished run of the same specification is of another target.
+    #[error("{path} is a run on {found}, not on {wanted}; choose another output folder")]
+    OtherTarget {
+        /// The run's folder.
+        path: PathBuf,
+        /// What it ran on.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
     /// A replica could not be started or did not become ready.
     #[error("replica {replica} of tenant {tenant} ({app}) {reason}")]
     Replica {

@@ -16,6 +16,8 @@ mod observer;
 mod pacer;
 pub mod schedule;
 mod scheduling;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod target;
 
 pub use campaign_driver::{CampaignReport, drive_campaign};

@@ -1,6 +1,8 @@
 //! The arrival schedule of a run, made whole before the run starts.
 
-use neuro_data::{RunSpec, derive_seed};
+use std::collections::BTreeMap;
+
+use neuro_data::{RunSpec, Tenant, derive_seed};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -20,6 +22,36 @@ pub struct Arrival {
 /// The seed of one replica's arrivals.
 pub fn arrival_seed(spec: &RunSpec, run_id: &str, tenant_id: &str, replica: u32) -> u64 {
     derive_seed(spec.seed, &["arrivals", run_id, tenant_id, &replica.to_string()])
+}
+
+/// The seeds of the arrivals of all replicas, keyed `tenant/replica`.
+pub(crate) fn arrival_seeds(spec: &RunSpec, run_id: &str) -> BTreeMap<String, u64> {
+    let seed =
+        |tenant_id: &str, replica| (format!("{tenant_id}/{replica}"), arrival_seed(spec, run_id, tenant_id, replica));
+    spec.tenants.iter().flat_map(|t| (0..t.instances).map(move |replica| seed(&t.id, replica))).collect()
+}
+
+/// The arrival times of one replica, one after another without end: a Poisson process.
+#[derive(Debug, Clone)]
+pub struct ArrivalTimes {
+    rng: ChaCha8Rng,
+    rate: f64,
+    last_s: f64,
+}
+
+impl ArrivalTimes {
+    /// Those of a replica of a run's tenant.
+    pub fn new(spec: &RunSpec, run_id: &str, tenant: &Tenant, replica: u32) -> Self {
+        let rng = ChaCha8Rng::seed_from_u64(arrival_seed(spec, run_id, &tenant.id, replica));
+        Self { rng, rate: tenant.rate, last_s: 0.0 }
+    }
+
+    /// The next one, seconds from the start of the run's load.
+    pub fn next_s(&mut self) -> f64 {
+        // An exponential gap by inversion; 1 − u lies in (0, 1], so the logarithm is finite.
+        self.last_s -= (1.0 - self.rng.r#gen::<f64>()).ln() / self.rate;
+        self.last_s
+    }
 }
 
 /// All arrivals of a run, warm-up and window, in order of time.
@@ -50,11 +82,9 @@ pub fn arrivals(spec: &RunSpec, run_id: &str) -> Vec<Arrival> {
     let mut arrivals = Vec::new();
     for (tenant_index, tenant) in spec.tenants.iter().enumerate() {
         for replica in 0..tenant.instances {
-            let mut rng = ChaCha8Rng::seed_from_u64(arrival_seed(spec, run_id, &tenant.id, replica));
-            let mut intended_s = 0.0;
+            let mut times = ArrivalTimes::new(spec, run_id, tenant, replica);
             for seq in 0.. {
-                // An exponential gap by inversion; 1 − u lies in (0, 1], so the logarithm is finite.
-                intended_s -= (1.0 - rng.r#gen::<f64>()).ln() / tenant.rate;
+                let intended_s = times.next_s();
                 if intended_s >= end_s {
                     break;
                 }
@@ -69,7 +99,7 @@ pub fn arrivals(spec: &RunSpec, run_id: &str) -> Vec<Arrival> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neuro_data::{Phases, RunKind, Tenant};
+    use neuro_data::{Phases, RunKind};
 
     fn spec(tenants: Vec<Tenant>) -> RunSpec {
         let phases = Phases { warmup_s: 100.0, duration_s: 900.0, drain_s: 1.0, warmup_inferences: 1 };

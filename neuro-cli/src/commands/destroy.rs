@@ -9,7 +9,7 @@ use neuro_k8s::{LocalParams, LocalTarget, Target};
 use crate::args::TargetKind;
 
 pub(crate) fn destroy(run_id: &str, target: TargetKind) -> anyhow::Result<ExitCode> {
-    let TargetKind::Local = target;
+    anyhow::ensure!(target == TargetKind::Local, "a simulated run leaves nothing to end");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut target = LocalTarget::new(LocalParams::new(Catalogue::built_in()))?;
     let ended = runtime.block_on(target.sweep(run_id))?;

@@ -13,8 +13,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use neuro_data::Catalogue;
+use neuro_k8s::sim::SimParams;
 
-use crate::args::{AppCommand, Args, Command, DataCommand};
+use crate::args::{AppCommand, Args, Command, DataCommand, SimArgs};
 
 /// Does what the command line asks for.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
@@ -54,4 +55,11 @@ fn read_catalogue(extension: Option<&Path>) -> anyhow::Result<Catalogue> {
     let Some(path) = extension else { return Ok(Catalogue::built_in()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Catalogue::built_in().extended(&text).with_context(|| format!("in {}", path.display()))
+}
+
+/// The parameters of simulated servers.
+fn read_sim(args: &SimArgs) -> anyhow::Result<SimParams> {
+    let Some(path) = &args.sim else { return Ok(SimParams::built_in()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    SimParams::from_toml(&text).with_context(|| format!("in {}", path.display()))
 }

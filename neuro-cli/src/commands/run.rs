@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use neuro_apps::registry::Registry;
-use neuro_cli::{CampaignProgress, interrupt_on_ctrl_c, output, tool, write_pairwise_results};
-use neuro_data::campaign::{CampaignParams, baseline, in_measuring_order, pairwise, random};
+use neuro_cli::{CampaignProgress, SimulationProgress, interrupt_on_ctrl_c, output, tool, write_pairwise_results};
+use neuro_data::campaign::{CampaignParams, Filling, baseline, in_measuring_order, pairwise, random};
+use neuro_data::files::write_atomic;
 use neuro_data::{Application, Catalogue, Dataset, Phases, RunSpec, run_folder::run_folders};
+use neuro_k8s::sim::{Keep, SimCampaignParams, SimParams, simulate_campaign};
 use neuro_k8s::{CampaignReport, DriverParams, LocalParams, LocalTarget, drive_campaign};
 
-use super::read_catalogue;
-use crate::args::{Experiment, RunArgs};
+use super::{read_catalogue, read_sim};
+use crate::args::{Experiment, RunArgs, SimArgs, TargetKind};
 
 pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
     let common = match &experiment {
@@ -18,16 +20,18 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
             common
         }
     };
+    let place = Place::of(common)?;
+    let defaults = place.defaults();
     let catalogue = read_catalogue(common.catalogue.as_deref())?;
-    let apps = applications(&common.apps, &catalogue)?;
+    let apps = applications(&common.apps, &catalogue, &place)?;
     let params = CampaignParams {
         seed: common.seed,
-        threads: common.threads,
+        threads: common.threads.unwrap_or(1),
         phases: Phases {
-            warmup_s: common.warmup,
-            duration_s: common.duration,
-            drain_s: common.drain,
-            warmup_inferences: 3,
+            warmup_s: common.warmup.unwrap_or(defaults.phases.warmup_s),
+            duration_s: common.duration.unwrap_or(defaults.phases.duration_s),
+            drain_s: common.drain.unwrap_or(defaults.phases.drain_s),
+            ..defaults.phases
         },
         observed_rate: common.observed_rate,
     };
@@ -36,13 +40,21 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
     let runs: Vec<RunSpec> = match &experiment {
         Experiment::Baseline { .. } => alone().collect(),
         Experiment::Pairwise { instances, rates, .. } => {
+            let instances = if instances.is_empty() { defaults.instances } else { instances };
+            let rates = if rates.is_empty() { defaults.rates } else { rates };
             alone().chain(pairwise(&params, &apps, instances, rates, common.repeats)).collect()
         }
-        Experiment::Random { runs, memory, .. } => random(&params, &apps, *memory, *runs).collect(),
+        Experiment::Random { runs, memory, partly, .. } => {
+            let filling = Filling { memory_gb: memory.unwrap_or(defaults.memory_gb), partly: *partly };
+            random(&params, &apps, filling, *runs).collect()
+        }
     };
     anyhow::ensure!(!runs.is_empty(), "no run fits: the memory is too small for any tenant, or no run was asked for");
     let runs = in_measuring_order(runs, common.seed);
-    let report = measure(&runs, common, catalogue)?;
+    let report = match &place {
+        Place::Local => measure(&runs, common, catalogue)?,
+        Place::Sim { params, kind } => simulate(&runs, common, params, kind)?,
+    };
 
     let dataset = Dataset::build(&common.out.join("dataset"), &run_folders(&common.out)?)?;
     if common.json {
@@ -55,23 +67,102 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
     Ok(verdict(&report))
 }
 
-/// The applications asked for, or all that this build serves.
-fn applications(asked: &[String], catalogue: &Catalogue) -> anyhow::Result<Vec<Application>> {
-    let registry = Registry::built_in();
-    let can_start = |app: &Application| app.command.is_some() || registry.find(&app.id).is_ok();
+/// Where a campaign runs.
+enum Place {
+    Local,
+    Sim { params: SimParams, kind: String },
+}
+
+/// What is not asked for.
+struct Defaults {
+    phases: Phases,
+    memory_gb: f64,
+    instances: &'static [u32],
+    rates: &'static [f64],
+}
+
+impl Place {
+    fn of(common: &RunArgs) -> anyhow::Result<Self> {
+        let SimArgs { sim, kind } = &common.simulated;
+        let simulated_only =
+            [("--sim", sim.is_some()), ("--kind", kind.is_some()), ("--records", common.records), ("--jobs", common.jobs.is_some())];
+        match common.target {
+            TargetKind::Local => {
+                let misplaced = simulated_only.iter().find(|(_, given)| *given);
+                misplaced.map_or(Ok(Self::Local), |(flag, _)| Err(usage(flag, "goes with --target sim")))
+            }
+            TargetKind::Sim if common.threads.is_some() => {
+                Err(usage("--threads", "goes with real services; simulated ones have the parallelism of their parameters"))
+            }
+            TargetKind::Sim => {
+                let params = read_sim(&common.simulated)?;
+                let kind = kind.clone().unwrap_or_else(|| params.kinds[0].name.clone());
+                params.server(&kind)?;
+                Ok(Self::Sim { params, kind })
+            }
+        }
+    }
+
+    /// Of a simulated server, those of the NeuRO study.
+    fn defaults(&self) -> Defaults {
+        let phases = |warmup_s, duration_s, drain_s| Phases { warmup_s, duration_s, drain_s, warmup_inferences: 3 };
+        match self {
+            Self::Local => Defaults {
+                phases: phases(1.0, 10.0, 2.0),
+                memory_gb: 4.0,
+                instances: &[1, 2, 4],
+                rates: &[20.0, 60.0],
+            },
+            Self::Sim { .. } => Defaults {
+                phases: phases(30.0, 1800.0, 30.0),
+                memory_gb: 28.0,
+                instances: &[4, 8, 16],
+                rates: &[1.0, 2.0, 3.0, 4.0],
+            },
+        }
+    }
+
+    /// Whether a service of an application can be had there.
+    fn has(&self, app: &Application) -> anyhow::Result<()> {
+        match self {
+            Self::Local if app.command.is_some() => {}
+            Self::Local => drop(Registry::built_in().find(&app.id)?),
+            Self::Sim { params, kind } => drop(params.server(kind)?.service(&app.id)?),
+        }
+        Ok(())
+    }
+}
+
+fn usage(flag: &str, expected: &'static str) -> anyhow::Error {
+    neuro_data::Error::Invalid { field: flag.to_owned(), value: "given".to_owned(), expected }.into()
+}
+
+/// The applications asked for, or all that can be had.
+fn applications(asked: &[String], catalogue: &Catalogue, place: &Place) -> anyhow::Result<Vec<Application>> {
     if asked.is_empty() {
-        return Ok(catalogue.apps().iter().filter(|app| can_start(app)).cloned().collect());
+        return Ok(catalogue.apps().iter().filter(|app| place.has(app).is_ok()).cloned().collect());
     }
     asked
         .iter()
         .map(|id| {
             let app = catalogue.get(id)?;
-            if !can_start(app) {
-                registry.find(id)?;
-            }
+            place.has(app)?;
             Ok(app.clone())
         })
         .collect()
+}
+
+fn simulate(runs: &[RunSpec], common: &RunArgs, params: &SimParams, kind: &str) -> anyhow::Result<CampaignReport> {
+    let mut campaign = SimCampaignParams::new(&common.out, tool());
+    campaign.keep = if common.records { Keep::Records } else { Keep::Summaries };
+    if let Some(jobs) = common.jobs {
+        campaign.jobs = jobs.max(1);
+    }
+    let interrupt = interrupt_on_ctrl_c()?;
+    let mut progress = SimulationProgress::default();
+    let report = simulate_campaign(params.server(kind)?, runs, &campaign, &interrupt, &mut progress)?;
+    write_atomic(&common.out.join("sim.toml"), params.to_toml()?.as_bytes())?;
+    Ok(report)
 }
 
 fn measure(runs: &[RunSpec], common: &RunArgs, catalogue: Catalogue) -> anyhow::Result<CampaignReport> {

@@ -7,11 +7,11 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, UInt32Type, UInt64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::part::{Part, Tally};
+use super::part::Part;
 use super::problem::{Problem, Problems};
 use crate::run_folder::RunFolder;
 use crate::store::{Instant, Row, RunRow};
-use crate::{CounterSample, Error, Manifest, RequestRecord, RequestStatus, Result, RunStatus};
+use crate::{CounterSample, DataVerdict, Error, Manifest, RequestRecord, RequestStatus, Result, RunStatus, Tally};
 
 /// Rows of a run folder's tables that are in memory at once.
 const BATCH_ROWS: usize = 65_536;
@@ -20,21 +20,31 @@ const BATCH_ROWS: usize = 65_536;
 pub(super) fn append(run: &RunFolder, part: &mut Part, problems: &mut Problems) -> Result<()> {
     let manifest = run.manifest();
     let mut row = run_row(run)?;
-    if manifest.status != RunStatus::Failed {
+    if manifest.data == DataVerdict::Summarised {
+        match run.summaries() {
+            Ok(summaries) => summaries.into_iter().for_each(|summary| part.tenant(summary)),
+            Err(damage) => mark_damaged(run, &mut row, &damage, problems)?,
+        }
+    } else if manifest.status != RunStatus::Failed {
         let spec = &manifest.spec;
         let (start_s, end_s) = (spec.phases.warmup_s, spec.phases.end_s());
         let mut tallies: Vec<Tally> = spec.tenants.iter().map(|_| Tally::new(start_s, end_s)).collect();
         let outcome = append_requests(run, &mut tallies, part).and_then(|()| append_counters(run, &mut tallies, part));
         if let Err(damage) = outcome {
-            problems.add(Problem::of_file(run.path(), format!("{damage}; the run is marked invalid")))?;
-            row.status = RunStatus::Invalid;
-            row.reason = Some(format!("its tables are damaged: {}", root_cause(&damage)));
+            mark_damaged(run, &mut row, &damage, problems)?;
         }
         for (tenant, tally) in spec.tenants.iter().zip(tallies) {
-            part.tenant(&manifest.run_id, tenant, &spec.phases, tally, spec.seed);
+            part.tenant(tally.summarise(&manifest.run_id, tenant, &spec.phases, spec.seed));
         }
     }
     part.end_of_run(row)
+}
+
+fn mark_damaged(run: &RunFolder, row: &mut RunRow, damage: &Error, problems: &mut Problems) -> Result<()> {
+    problems.add(Problem::of_file(run.path(), format!("{damage}; the run is marked invalid")))?;
+    row.status = RunStatus::Invalid;
+    row.reason = Some(format!("its tables are damaged: {}", root_cause(damage)));
+    Ok(())
 }
 
 fn append_requests(run: &RunFolder, tallies: &mut [Tally], part: &mut Part) -> Result<()> {
@@ -58,7 +68,7 @@ fn append_requests(run: &RunFolder, tallies: &mut [Tally], part: &mut Part) -> R
             let tally = tally.ok_or_else(|| unknown_tenant(&path, tenants.value(i)))?;
             // Where the service's clock is another host's, the start is known to be after the sending.
             let start = known(start_s).or_else(|| known(sent_s));
-            tally.outcomes.push(status, warmups.value(i), start, known(service_s));
+            tally.request(status, warmups.value(i), start, known(service_s));
         }
         part.requests(batch)
     })
@@ -80,7 +90,7 @@ fn append_counters(run: &RunFolder, tallies: &mut [Tally], part: &mut Part) -> R
             let tally = places.of(tenants.value(i)).and_then(|place| tallies.get_mut(place));
             let tally = tally.ok_or_else(|| unknown_tenant(&path, tenants.value(i)))?;
             let scaled = crate::record::scaled(count, enabled_ns, running_ns);
-            tally.counters.push(replicas.value(i), events.value(i), times.value(i), scaled);
+            tally.counter(replicas.value(i), events.value(i), times.value(i), scaled);
         }
         part.counters(batch)
     })
@@ -145,7 +155,8 @@ fn run_row(run: &RunFolder) -> Result<RunRow> {
         server: manifest.server.clone(),
         target: manifest.target.clone(),
         seed: Some(manifest.spec.seed),
-        started_at: Some(Instant(manifest.started_at)),
+        // A simulated run has no date.
+        started_at: (manifest.started_at > 0.0).then_some(Instant(manifest.started_at)),
         duration_s: Some(manifest.spec.phases.duration_s),
         status: manifest.status,
         reason: manifest.reason.clone(),

@@ -5,11 +5,8 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 
-use crate::counter_rates::CounterRates;
-use crate::seed::derive_seed;
-use crate::store::{QUANTILES, QuantileRow, Row, RunRow, TableWriter, TenantRow};
-use crate::summary::{Estimate, Outcomes};
-use crate::{CounterSample, Error, Phases, RequestRecord, Result, Sla, Tenant};
+use crate::store::{QuantileRow, Row, RunRow, TableWriter, TenantRow};
+use crate::{CounterSample, Error, RequestRecord, Result};
 
 /// Rows after which a row group of requests ends with the tenant, so that large runs can be read by application.
 const TENANT_GROUP_ROWS: usize = 32_768;
@@ -25,22 +22,6 @@ pub(super) struct Part {
     tenant_rows: Vec<TenantRow>,
     quantile_rows: Vec<QuantileRow>,
     number: usize,
-}
-
-/// What is gathered of one tenant while its run is read.
-pub(super) struct Tally {
-    pub(super) outcomes: Outcomes,
-    pub(super) counters: CounterRates,
-    /// Whether it is known that none of its requests was served.
-    pub(super) starved: bool,
-}
-
-impl Tally {
-    /// Of a tenant whose counters are read between two instants, seconds.
-    pub(super) fn new(window_start_s: f64, window_end_s: f64) -> Self {
-        let counters = CounterRates::new(window_start_s, window_end_s);
-        Self { outcomes: Outcomes::default(), counters, starved: false }
-    }
 }
 
 impl Part {
@@ -82,54 +63,10 @@ impl Part {
         self.counters.end_group()
     }
 
-    /// Summarises a tenant of a run; `seed` drives the resampling.
-    pub(super) fn tenant(&mut self, run_id: &str, tenant: &Tenant, phases: &Phases, tally: Tally, seed: u64) {
-        let seed = derive_seed(seed, &["bootstrap", run_id, &tenant.id]);
-        let (summary, sorted) = tally.outcomes.summarise(tenant, phases, seed);
-        let ends = |estimate: Option<Estimate>| {
-            let interval = estimate.and_then(|e| e.interval);
-            (estimate.map(|e| e.value), interval.map(|i| i.0), interval.map(|i| i.1))
-        };
-        let [mean, p75, p95] = Sla::ALL.map(|sla| ends(summary.of(sla)));
-        let counter = |event| tally.counters.of(event);
-        let (cpu_clock, cache_references) = (counter("cpu-clock"), counter("cache-references"));
-        let (cache_misses, page_faults) = (counter("cache-misses"), counter("page-faults"));
-        self.tenant_rows.push(TenantRow {
-            run_id: run_id.to_owned(),
-            tenant_id: tenant.id.clone(),
-            app: tenant.app.clone(),
-            instances: tenant.instances,
-            rate: tenant.rate,
-            completed: summary.completed,
-            censored: summary.censored,
-            failed: summary.failed,
-            samples: summary.samples,
-            unstable: summary.unstable || tally.starved,
-            mean_s: mean.0,
-            mean_s_lo: mean.1,
-            mean_s_hi: mean.2,
-            p75_s: p75.0,
-            p75_s_lo: p75.1,
-            p75_s_hi: p75.2,
-            p95_s: p95.0,
-            p95_s_lo: p95.1,
-            p95_s_hi: p95.2,
-            cpu_clock_mean: cpu_clock.0,
-            cpu_clock_std: cpu_clock.1,
-            cache_references_mean: cache_references.0,
-            cache_references_std: cache_references.1,
-            cache_misses_mean: cache_misses.0,
-            cache_misses_std: cache_misses.1,
-            page_faults_mean: page_faults.0,
-            page_faults_std: page_faults.1,
-        });
-        self.quantile_rows.push(QuantileRow {
-            run_id: run_id.to_owned(),
-            tenant_id: tenant.id.clone(),
-            app: tenant.app.clone(),
-            samples: summary.samples,
-            service_s: at_even_ranks(sorted, QUANTILES),
-        });
+    /// Adds the summary of a tenant.
+    pub(super) fn tenant(&mut self, (tenant, quantiles): (TenantRow, QuantileRow)) {
+        self.tenant_rows.push(tenant);
+        self.quantile_rows.push(quantiles);
     }
 
     /// Writes what is left and puts the files in place. A part without a run leaves nothing, but for the first, whose empty files make
@@ -172,25 +109,9 @@ pub(super) fn number_of(file: &Path) -> Option<usize> {
     file.file_stem()?.to_str()?.strip_prefix("part-")?.parse().ok()
 }
 
-/// At most `most` of some ordered figures, at even ranks from the first to the last.
-fn at_even_ranks(sorted: Vec<f64>, most: usize) -> Vec<f64> {
-    let n = sorted.len();
-    if n <= most {
-        return sorted;
-    }
-    (0..most).map(|i| crate::summary::quantile_of_sorted(&sorted, i as f64 / (most - 1) as f64)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn few_figures_are_kept_and_many_thinned_out_evenly() {
-        assert_eq!(at_even_ranks(vec![1.0, 2.0, 5.0], 3), [1.0, 2.0, 5.0]);
-        let many: Vec<f64> = (0..=1000).map(f64::from).collect();
-        assert_eq!(at_even_ranks(many, 5), [0.0, 250.0, 500.0, 750.0, 1000.0]);
-    }
 
     #[test]
     fn parts_are_numbered_by_their_names() {

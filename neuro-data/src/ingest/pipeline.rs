@@ -349,12 +349,11 @@ fn cut(runs: &[Found]) -> Vec<&[Found]> {
 /// Builds a dataset of run folders in place of what is there: [`Dataset::build`].
 pub(crate) fn build(path: &Path, runs: &[RunFolder]) -> Result<()> {
     let found = runs.iter().map(|run| {
-        let size = |file: PathBuf| file.metadata().map_or(0, |metadata| metadata.len());
         Found {
             run_id: run.manifest().run_id.clone(),
             layout: Layout::Neuro,
             path: run.path().to_owned(),
-            bytes: size(run.requests_file()) + size(run.counters_file()),
+            bytes: run.table_bytes(),
         }
     });
     let params = IngestParams { strict: true, replace: true, ..IngestParams::default() };

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::part::{Part, Tally};
+use super::part::Part;
 use super::problem::{Problem, Problems};
 use super::prototype_csv::{self, PrototypeRequest};
 use super::prototype_perf;
@@ -17,7 +17,7 @@ use super::prototype_requests::{self, PrototypeTenant, TenantRequests};
 use crate::seed::short_hash;
 use crate::store::{Instant, Row, RunRow};
 use crate::{
-    Catalogue, CounterSample, Error, Phases, RequestRecord, RequestStatus, Result, RunKind, RunStatus, Tenant,
+    Catalogue, CounterSample, Error, Phases, RequestRecord, RequestStatus, Result, RunKind, RunStatus, Tally, Tenant,
 };
 use arrow::array::{
     ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, RecordBatch, StringArray, UInt32Array,
@@ -81,7 +81,7 @@ impl PrototypeRun {
                 measured = true;
             }
             self.append_counters(known, &mut tally, part, problems)?;
-            part.tenant(&self.run_id, &known.tenant, &phases, tally, 0);
+            part.tenant(tally.summarise(&self.run_id, &known.tenant, &phases, 0));
         }
         self.report_strangers(problems)?;
 
@@ -154,7 +154,7 @@ impl PrototypeRun {
         part.requests(&columns.take()?)?;
         part.end_of_tenant()?;
         let Some(rows) = read else { return Ok(None) };
-        tally.starved = served == 0 && problems.total() == problems_before;
+        tally.set_starved(served == 0 && problems.total() == problems_before);
         Ok(Some(rows))
     }
 
@@ -184,7 +184,7 @@ impl PrototypeRun {
             let mut written = Ok(());
             prototype_perf::read(file, path, problems, |reading| {
                 let count = reading.count.map(|count| count as f64);
-                tally.counters.push(replica, reading.event, reading.time_s, count);
+                tally.counter(replica, reading.event, reading.time_s, count);
                 columns.push(reading);
                 if columns.time_s.len() == BATCH_ROWS && written.is_ok() {
                     written = columns.take().and_then(|batch| part.counters(&batch));
@@ -319,7 +319,7 @@ impl<'a> RequestColumns<'a> {
             Some(start) => (start - self.origin_s).min((self.last_s - self.origin_s).next_down()),
             None => f64::NEG_INFINITY,
         };
-        tally.outcomes.push(status, false, Some(sample_start), request.service_s);
+        tally.request(status, false, Some(sample_start), request.service_s);
         self.seq.push(request.seq);
         self.start_s.push(start.map(|start| start - self.origin_s));
         self.end_s.push(request.departure_s.map(|departure| departure - self.origin_s));
