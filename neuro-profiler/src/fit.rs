@@ -9,7 +9,6 @@ use crate::bundle::{BUNDLE_FORMAT, Bundle, DataFacts, Profile};
 use crate::evaluation::{ErrorSummary, Utilisation, judge, summarise};
 use crate::margins::Margins;
 use crate::model::{Architecture, Model};
-use crate::profiler::{ByName, Profiler};
 use crate::train::{
     ContextPoint, DeepSetsParams, Observer, Progress, ServerStateParams, Trained, train_deep_sets, train_server_state,
 };
@@ -143,7 +142,7 @@ pub fn fit(
     let calibration: Vec<&RunSample> = folds.calibration.iter().map(|run| &set.runs[*run]).collect();
     let wanted = params.miss_rate.filter(|_| !calibration.is_empty());
     let margins =
-        wanted.map(|miss_rate| Margins::of(&ByName::new(&model, &set.apps), &calibration, miss_rate)).transpose()?;
+        wanted.map(|miss_rate| Margins::of_apps(&model, &set.apps, &calibration, miss_rate, 1.0)).transpose()?;
     let utilisation = Utilisation::fit(set, &folds.train)?;
     let judged = judge(&model, margins.as_ref(), set, &folds.validation, &utilisation)?;
     let validation: Vec<(Sla, ErrorSummary)> = Sla::ALL

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use neuro_data::Sla;
 use serde::{Deserialize, Serialize};
 
-use crate::profiler::Profiler;
+use crate::profiler::{ByName, Profiler};
 use crate::training_set::RunSample;
 use crate::{Error, Result};
 
@@ -64,6 +64,23 @@ impl Margins {
     ///
     /// [`Error::InvalidOption`] for a share that is not between 0 and 1; what the profiler refuses.
     pub fn of(model: &dyn Profiler, runs: &[&RunSample], miss_rate: f64) -> Result<Self> {
+        Self::of_apps(model, model.apps(), runs, miss_rate, 1.0)
+    }
+
+    /// The same of runs whose applications are positions in `apps`, with factors of at least `least`: 0 shows how a profiler's errors
+    /// are distributed, rather than what to promise.
+    ///
+    /// # Errors
+    ///
+    /// As [`Margins::of`].
+    pub fn of_apps(
+        model: &dyn Profiler,
+        apps: &[String],
+        runs: &[&RunSample],
+        miss_rate: f64,
+        least: f64,
+    ) -> Result<Self> {
+        let model = &ByName::new(model, apps);
         if !(miss_rate > 0.0 && miss_rate < 1.0) {
             let required = "between 0 and 1";
             return Err(Error::InvalidOption { name: "miss_rate", value: miss_rate, required });
@@ -80,7 +97,7 @@ impl Margins {
             }
         }
         let margins = |lists: &mut [Vec<f64>; 3]| {
-            let [mean, p75, p95] = lists.each_mut().map(|list| margin(list, miss_rate));
+            let [mean, p75, p95] = lists.each_mut().map(|list| margin(list, miss_rate, least));
             AppMargins { mean, p75, p95 }
         };
         let apps = model.apps().iter().cloned().zip(ratios.iter_mut().map(margins)).collect();
@@ -104,13 +121,13 @@ impl AppMargins {
     }
 }
 
-fn margin(ratios: &mut Vec<f64>, miss_rate: f64) -> AppMargin {
+fn margin(ratios: &mut [f64], miss_rate: f64, least: f64) -> AppMargin {
     ratios.sort_by(f64::total_cmp);
     let tenants = ratios.len();
     let rank = ((tenants + 1) as f64 * (1.0 - miss_rate)).ceil() as usize;
     let wanted = ratios.get(rank.saturating_sub(1)).copied().filter(|ratio| ratio.is_finite());
     let largest = ratios.iter().rev().copied().find(|ratio| ratio.is_finite());
-    AppMargin { factor: wanted.or(largest).unwrap_or(1.0).max(1.0), tenants, reached: wanted.is_some() }
+    AppMargin { factor: wanted.or(largest).unwrap_or(1.0).max(least), tenants, reached: wanted.is_some() }
 }
 
 #[cfg(test)]
@@ -121,11 +138,11 @@ mod tests {
     fn the_factor_is_an_order_statistic() {
         // 19 ratios: ⌈20 · 0.95⌉ = 19, the largest; 18 are too few; 99: ⌈95⌉ = 95.
         let ratios = |n: usize| (1..=n).rev().map(|i| 1.0 + i as f64 / 100.0).collect::<Vec<_>>();
-        assert_eq!(margin(&mut ratios(19), 0.05), AppMargin { factor: 1.19, tenants: 19, reached: true });
-        assert_eq!(margin(&mut ratios(18), 0.05), AppMargin { factor: 1.18, tenants: 18, reached: false });
-        assert_eq!(margin(&mut ratios(99), 0.05), AppMargin { factor: 1.95, tenants: 99, reached: true });
-        assert_eq!(margin(&mut vec![0.5; 40], 0.05).factor, 1.0);
-        assert_eq!(margin(&mut Vec::new(), 0.05), AppMargin { factor: 1.0, tenants: 0, reached: false });
-        assert!(!margin(&mut vec![f64::INFINITY; 40], 0.05).reached);
+        assert_eq!(margin(&mut ratios(19), 0.05, 1.0), AppMargin { factor: 1.19, tenants: 19, reached: true });
+        assert_eq!(margin(&mut ratios(18), 0.05, 1.0), AppMargin { factor: 1.18, tenants: 18, reached: false });
+        assert_eq!(margin(&mut ratios(99), 0.05, 1.0), AppMargin { factor: 1.95, tenants: 99, reached: true });
+        assert_eq!(margin(&mut vec![0.5; 40], 0.05, 1.0).factor, 1.0);
+        assert_eq!(margin(&mut Vec::new(), 0.05, 1.0), AppMargin { factor: 1.0, tenants: 0, reached: false });
+        assert!(!margin(&mut vec![f64::INFINITY; 40], 0.05, 1.0).reached);
     }
 }
