@@ -280,8 +280,7 @@ mod tests {
     #[test]
     fn partly_filled_servers_are_filled_to_a_uniform_share_and_the_others_as_ever() {
         let (params, catalogue) = (params(), Catalogue::built_in());
-        let mixed: Vec<_> =
-            random(&params, catalogue.apps(), Filling { memory_gb: 28.0, partly: 0.5 }, 400).collect();
+        let mixed: Vec<_> = random(&params, catalogue.apps(), Filling { memory_gb: 28.0, partly: 0.5 }, 400).collect();
         let all: Vec<_> = random(&params, catalogue.apps(), full(28.0), 400).collect();
         assert_eq!(mixed.len(), 400);
         let unchanged = mixed.iter().zip(&all).filter(|(mixed, full)| mixed == full).count();

@@ -74,7 +74,9 @@ impl RunFolder {
         let tenants: Vec<TenantRow> = read_table(&self.path.join(TENANTS))?;
         let quantiles: Vec<QuantileRow> = read_table(&self.path.join(QUANTILES))?;
         let ids = self.manifest.spec.tenants.iter().map(|tenant| &tenant.id);
-        if !ids.clone().eq(tenants.iter().map(|row| &row.tenant_id)) || !ids.eq(quantiles.iter().map(|row| &row.tenant_id)) {
+        if !ids.clone().eq(tenants.iter().map(|row| &row.tenant_id))
+            || !ids.eq(quantiles.iter().map(|row| &row.tenant_id))
+        {
             return Err(Error::malformed(&self.path, "its summaries are not of the tenants of its manifest"));
         }
         Ok(tenants.into_iter().zip(quantiles).collect())

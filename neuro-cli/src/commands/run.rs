@@ -84,16 +84,21 @@ struct Defaults {
 impl Place {
     fn of(common: &RunArgs) -> anyhow::Result<Self> {
         let SimArgs { sim, kind } = &common.simulated;
-        let simulated_only =
-            [("--sim", sim.is_some()), ("--kind", kind.is_some()), ("--records", common.records), ("--jobs", common.jobs.is_some())];
+        let simulated_only = [
+            ("--sim", sim.is_some()),
+            ("--kind", kind.is_some()),
+            ("--records", common.records),
+            ("--jobs", common.jobs.is_some()),
+        ];
         match common.target {
             TargetKind::Local => {
                 let misplaced = simulated_only.iter().find(|(_, given)| *given);
                 misplaced.map_or(Ok(Self::Local), |(flag, _)| Err(usage(flag, "goes with --target sim")))
             }
-            TargetKind::Sim if common.threads.is_some() => {
-                Err(usage("--threads", "goes with real services; simulated ones have the parallelism of their parameters"))
-            }
+            TargetKind::Sim if common.threads.is_some() => Err(usage(
+                "--threads",
+                "goes with real services; simulated ones have the parallelism of their parameters",
+            )),
             TargetKind::Sim => {
                 let params = read_sim(&common.simulated)?;
                 let kind = kind.clone().unwrap_or_else(|| params.kinds[0].name.clone());
@@ -107,12 +112,9 @@ impl Place {
     fn defaults(&self) -> Defaults {
         let phases = |warmup_s, duration_s, drain_s| Phases { warmup_s, duration_s, drain_s, warmup_inferences: 3 };
         match self {
-            Self::Local => Defaults {
-                phases: phases(1.0, 10.0, 2.0),
-                memory_gb: 4.0,
-                instances: &[1, 2, 4],
-                rates: &[20.0, 60.0],
-            },
+            Self::Local => {
+                Defaults { phases: phases(1.0, 10.0, 2.0), memory_gb: 4.0, instances: &[1, 2, 4], rates: &[20.0, 60.0] }
+            }
             Self::Sim { .. } => Defaults {
                 phases: phases(30.0, 1800.0, 30.0),
                 memory_gb: 28.0,

@@ -348,13 +348,11 @@ fn cut(runs: &[Found]) -> Vec<&[Found]> {
 
 /// Builds a dataset of run folders in place of what is there: [`Dataset::build`].
 pub(crate) fn build(path: &Path, runs: &[RunFolder]) -> Result<()> {
-    let found = runs.iter().map(|run| {
-        Found {
-            run_id: run.manifest().run_id.clone(),
-            layout: Layout::Neuro,
-            path: run.path().to_owned(),
-            bytes: run.table_bytes(),
-        }
+    let found = runs.iter().map(|run| Found {
+        run_id: run.manifest().run_id.clone(),
+        layout: Layout::Neuro,
+        path: run.path().to_owned(),
+        bytes: run.table_bytes(),
     });
     let params = IngestParams { strict: true, replace: true, ..IngestParams::default() };
     add(found.collect(), Problems::new(true), path, &params, &mut |_| ControlFlow::Continue(()))?;

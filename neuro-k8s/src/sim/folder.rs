@@ -53,13 +53,7 @@ pub(super) fn write(
     Ok(folder)
 }
 
-fn manifest(
-    spec: &RunSpec,
-    run_id: &str,
-    server: SimulatedServer<'_>,
-    tool: &Tool,
-    run: &SimulatedRun,
-) -> Manifest {
+fn manifest(spec: &RunSpec, run_id: &str, server: SimulatedServer<'_>, tool: &Tool, run: &SimulatedRun) -> Manifest {
     let kind = server.kind();
     let host = Host {
         name: kind.name.clone(),
@@ -107,8 +101,7 @@ pub(super) fn summaries(
     run: &SimulatedRun,
 ) -> Vec<(neuro_data::store::TenantRow, neuro_data::store::QuantileRow)> {
     let phases = &spec.phases;
-    let mut tallies: Vec<Tally> =
-        spec.tenants.iter().map(|_| Tally::new(phases.warmup_s, phases.end_s())).collect();
+    let mut tallies: Vec<Tally> = spec.tenants.iter().map(|_| Tally::new(phases.warmup_s, phases.end_s())).collect();
     for (tally, inferences) in tallies.iter_mut().zip(&run.tenants) {
         for inference in inferences {
             let warmup = inference.arrival_s < phases.warmup_s;
