@@ -9,10 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::datapoint::DatapointSet;
-use crate::files::aside;
+use crate::files::{self, aside};
 use crate::run_folder::RunFolder;
 use crate::store::{Row, RunRow, files_of, partition, partition_of, row, table_files};
-use crate::{Catalogue, Dataset, Error, RequestRecord, Result, dataset};
+use crate::{Catalogue, Dataset, Error, RequestRecord, Result};
 
 use super::neuro_run;
 use super::part::{Part, TABLES, create_tables, number_of};
@@ -153,7 +153,7 @@ fn add(
     }
 
     let building = aside(path);
-    dataset::remove(&building)?;
+    files::remove_folder(&building)?;
     create_tables(&building)?;
     let destination = match &old {
         Some(old) => {
@@ -167,10 +167,10 @@ fn add(
     };
     let added = write_parts(&new, &destination, params, &mut problems, observer);
     let added = added.inspect_err(|_| {
-        let _ = dataset::remove(&building);
+        let _ = files::remove_folder(&building);
     })?;
     let datapoints_removed = DatapointSet::ALL.iter().any(|set| path.join(set.folder()).exists());
-    dataset::replace(&building, path)?;
+    files::replace_folder(&building, path)?;
     Ok(IngestReport { added, known, problems, datapoints_removed })
 }
 
