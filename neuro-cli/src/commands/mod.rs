@@ -4,7 +4,10 @@ mod apps;
 mod datapoints;
 mod destroy;
 mod ingest;
+mod place;
+mod replay;
 mod run;
+mod sim;
 mod stats;
 mod version;
 
@@ -15,7 +18,7 @@ use anyhow::Context;
 use neuro_data::Catalogue;
 use neuro_k8s::sim::SimParams;
 
-use crate::args::{AppCommand, Args, Command, DataCommand, SimArgs};
+use crate::args::{AppCommand, Args, Command, DataCommand};
 
 /// Does what the command line asks for.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
@@ -28,6 +31,8 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Data { command: DataCommand::Stats { dataset, svg, json } } => {
             stats::stats(&dataset, svg.as_deref(), json)
         }
+        Command::Replay(args) => replay::replay(args),
+        Command::Sim { command } => sim::sim(command),
         Command::Version { json } => Ok(version::version(json)),
         Command::Destroy { run, target } => destroy::destroy(&run, target),
     }
@@ -58,8 +63,8 @@ fn read_catalogue(extension: Option<&Path>) -> anyhow::Result<Catalogue> {
 }
 
 /// The parameters of simulated servers.
-fn read_sim(args: &SimArgs) -> anyhow::Result<SimParams> {
-    let Some(path) = &args.sim else { return Ok(SimParams::built_in()) };
+fn read_sim(file: Option<&Path>) -> anyhow::Result<SimParams> {
+    let Some(path) = file else { return Ok(SimParams::built_in()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     SimParams::from_toml(&text).with_context(|| format!("in {}", path.display()))
 }

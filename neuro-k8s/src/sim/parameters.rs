@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::demand::{Demand, invalid};
 
+/// The built-in parameters as they are written, with what each figure is.
+pub const BUILT_IN: &str = include_str!("built_in.toml");
+
 /// A kind of server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +128,7 @@ impl SimParams {
     /// The nine services of the NeuRO study on two kinds of servers of 16 cores, `edge-a` and the slower `edge-b`.
     #[expect(clippy::expect_used, reason = "the text is part of this crate and a test reads it")]
     pub fn built_in() -> Self {
-        toml::from_str(include_str!("built_in.toml")).expect("the built-in parameters are valid")
+        toml::from_str(BUILT_IN).expect("the built-in parameters are valid")
     }
 
     /// Reads and checks parameters.
