@@ -9,7 +9,8 @@
 //! - An application's three numbers change hardly any run but its own, so they are fitted application by application, round and
 //!   round, by the method of Nelder and Mead: a simulation is no smooth function.
 //!
-//! The memory bandwidth is [`BANDWIDTH_GBS`] by definition: pressures are in proportion to it. A parallelism below the compute
+//! The memory bandwidth is [`BANDWIDTH_GBS`] by definition: pressures are in proportion to it. They go with the cores
+//! (`waiting_pressure` is 0): only what runs moves data. A parallelism below the compute
 //! threads of a replica says that the system's scheduler serves the application before others, as it does with short inferences.
 //!
 //! Random runs are held out and judge the result.
@@ -101,6 +102,7 @@ pub fn calibrate(
         cores: params.cores.unwrap_or(measured.cores),
         speed: 1.0,
         bandwidth_gbs: BANDWIDTH_GBS,
+        waiting_pressure: 0.0,
     };
     let services = services(&measured)?;
     let start = SimParams { kinds: vec![kind], services };
