@@ -4,9 +4,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What can go wrong in this crate.
 ///
 /// A time limit or an infeasible problem is no error but a [`Termination`](crate::Termination).
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A network that cannot be one.
+    #[error(transparent)]
+    Network(#[from] neuro_profiler::Error),
+
     /// The name of no method.
     #[error("unknown method {name:?}; known: {known}")]
     UnknownMethod {
@@ -32,6 +36,93 @@ pub enum Error {
         objective: f64,
         /// The bound.
         bound: f64,
+    },
+
+    /// An input of a network between whose bounds no number lies, or no whole number where it must be one.
+    #[error("input {input}: no value lies between its bounds {lower} and {upper}")]
+    InvalidInputBounds {
+        /// Position of the input, from 0.
+        input: usize,
+        /// The lower bound.
+        lower: f64,
+        /// The upper bound.
+        upper: f64,
+    },
+
+    /// A row over the inputs with a figure that is not finite.
+    #[error("row {row} over the inputs holds {figure}")]
+    InvalidRow {
+        /// Position of the row, from 0.
+        row: usize,
+        /// The figure.
+        figure: f64,
+    },
+
+    /// A domain without a point.
+    #[error("the domain is empty: its rows exclude the whole box")]
+    EmptyDomain,
+
+    /// A weight of the objective that is not finite.
+    #[error("the objective's weight of output {output} is {figure}")]
+    InvalidObjective {
+        /// Position of the output, from 0.
+        output: usize,
+        /// The weight.
+        figure: f64,
+    },
+
+    /// A position that is none of an input.
+    #[error("there is no input {input}, only {inputs} from 0 on")]
+    UnknownInput {
+        /// The position.
+        input: usize,
+        /// Number of inputs.
+        inputs: usize,
+    },
+
+    /// A vector of another length than is needed.
+    #[error("{needed} figures are needed, but {found} were given")]
+    InputLength {
+        /// Figures given.
+        found: usize,
+        /// Figures needed.
+        needed: usize,
+    },
+
+    /// The bounds of a unit are not finite, so that no big-M exists.
+    #[error(
+        "layer {layer}, unit {unit}: its input is only known to lie in [{lower}, {upper}]; give the inputs finite and smaller \
+         bounds"
+    )]
+    Overflow {
+        /// Position of the layer, from 0.
+        layer: usize,
+        /// Position of the unit in it.
+        unit: usize,
+        /// The lower bound.
+        lower: f64,
+        /// The upper bound.
+        upper: f64,
+    },
+
+    /// An activation that a mixed-integer program cannot hold.
+    #[error("layer {layer} has the activation {activation:?}; exact encodings exist for ReLU and identity only")]
+    UnsupportedActivation {
+        /// Position of the layer, from 0.
+        layer: usize,
+        /// What it applies.
+        activation: neuro_profiler::network::Activation,
+    },
+
+    /// An option is out of its legal range.
+    #[error("option {name} is {value}, but must be {required}")]
+    InvalidOption {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        required: &'static str,
     },
 
     /// An outcome whose parts cannot all be true.
