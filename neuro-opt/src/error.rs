@@ -62,6 +62,62 @@ pub enum Error {
     #[error("the domain is empty: its rows exclude the whole box")]
     EmptyDomain,
 
+    /// A variable of a model between whose bounds no number lies.
+    #[error("variable {name:?}: no value lies between {lower} and {upper}")]
+    InvalidVariable {
+        /// Its name.
+        name: String,
+        /// The lower bound.
+        lower: f64,
+        /// The upper bound.
+        upper: f64,
+    },
+
+    /// A row of a model, or its objective, with figures that it cannot have.
+    #[error("row {row} of the model holds figures that are none, or bounds without a value between: {lower}, {upper}")]
+    InvalidModelRow {
+        /// Position of the row, from 0.
+        row: usize,
+        /// The lower bound, or the offending figure.
+        lower: f64,
+        /// The upper bound, or the offending figure.
+        upper: f64,
+    },
+
+    /// A variable that the model does not have.
+    #[error("the model has no variable {variable}, only {variables} from 0 on")]
+    UnknownVariable {
+        /// Its position.
+        variable: usize,
+        /// Number of variables.
+        variables: usize,
+    },
+
+    /// A table that cannot be one.
+    #[error("a table {problem}")]
+    InvalidTable {
+        /// What is wrong.
+        problem: &'static str,
+    },
+
+    /// A solver failed or contradicted itself.
+    #[error("{solver}: {problem}")]
+    Solver {
+        /// Its name.
+        solver: &'static str,
+        /// What happened.
+        problem: String,
+    },
+
+    /// A solver's optimum that the network's forward pass does not confirm.
+    #[error("the solver claims {claimed}, but the network gives {forward} there")]
+    Unconfirmed {
+        /// The solver's objective.
+        claimed: f64,
+        /// The forward pass.
+        forward: f64,
+    },
+
     /// A weight of the objective that is not finite.
     #[error("the objective's weight of output {output} is {figure}")]
     InvalidObjective {

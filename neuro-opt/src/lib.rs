@@ -47,10 +47,12 @@
 pub mod bounds;
 mod domain;
 mod error;
+pub mod formulation;
 mod input_set;
 mod limits;
 pub mod lp;
 mod method;
+pub mod model;
 mod network_method;
 mod network_problem;
 mod outcome;

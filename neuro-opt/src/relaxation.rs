@@ -348,6 +348,12 @@ impl Relaxation {
         None
     }
 
+    /// The cuts: coefficients of the columns and the right-hand side of ≤.
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = (&[f64], f64)> {
+        let first = self.side_rows + self.lower.len();
+        (first..self.lp.rows()).map(|row| (self.lp.coefficients(row), self.lp.upper(self.lp.row_variable(row))))
+    }
+
     /// Solves and cuts until the bound stops moving.
     pub(crate) fn solve(&mut self, form: &SplitForm, cutoff: f64, rounds: usize) -> LpStatus {
         let mut status = self.lp.solve(cutoff);

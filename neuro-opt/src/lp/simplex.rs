@@ -135,6 +135,11 @@ impl Simplex {
         self.columns + row
     }
 
+    /// The coefficients of a row.
+    pub fn coefficients(&self, row: usize) -> &[f64] {
+        &self.matrix[row * self.columns..(row + 1) * self.columns]
+    }
+
     /// Lower bound of a variable.
     pub fn lower(&self, variable: usize) -> f64 {
         self.lower[variable]
