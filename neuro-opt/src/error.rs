@@ -118,6 +118,35 @@ pub enum Error {
         forward: f64,
     },
 
+    /// A file that cannot be read, or does not hold what it should.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+
+    /// A layer in a file that cannot be one.
+    #[error("layer {layer}: {problem}")]
+    Layer {
+        /// Position of the layer, from 0.
+        layer: usize,
+        /// What is wrong.
+        problem: String,
+    },
+
+    /// A problem file with half of its row.
+    #[error("the row a·x ≤ b needs both \"a\" and \"b\"")]
+    HalfRow,
+
+    /// An ONNX model that is no chain of dense layers.
+    #[error("the ONNX model {problem}")]
+    Onnx {
+        /// What is wrong.
+        problem: String,
+    },
+
     /// A weight of the objective that is not finite.
     #[error("the objective's weight of output {output} is {figure}")]
     InvalidObjective {

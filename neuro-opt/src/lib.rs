@@ -47,6 +47,7 @@
 pub mod bounds;
 mod domain;
 mod error;
+pub mod files;
 pub mod formulation;
 mod input_set;
 mod limits;
