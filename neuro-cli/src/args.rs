@@ -65,7 +65,9 @@ pub(crate) enum Command {
         A line that cannot be predicted is answered by {\"error\": …}: exit code 3.")]
     Predict(PredictArgs),
     /// Judge profilers by runs that they have not seen.
-    #[command(after_help = "Example:\n  neuro evaluate dataset server-state perx trees --out evaluation --learning-curve 100,200,500")]
+    #[command(
+        after_help = "Example:\n  neuro evaluate dataset server-state perx trees --out evaluation --learning-curve 100,200,500"
+    )]
     Evaluate(EvaluateArgs),
     /// Tell the versions of this command and of the solver it is linked to.
     Version {

@@ -216,7 +216,7 @@ impl Profile {
         }
         for (app, margins) in self.margins.iter().flat_map(|margins| &margins.apps) {
             let known = self.apps.contains(app);
-            if !(known && Sla::ALL.iter().all(|sla| (1.0..1e6).contains(&margins.of(*sla).factor))) {
+            if !(known && Sla::ALL.iter().all(|sla| (1.0..f64::INFINITY).contains(&margins.of(*sla).factor))) {
                 return Some(format!("its margins of {app} cannot be"));
             }
         }

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use ndarray::Array2;
-use rand::SeedableRng;
+use neuro_data::summary::quantile;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -213,7 +214,6 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let shape = &params.shape;
         let mut apps = start.map_or_else(Vec::new, |model| model.apps().to_vec());
-        let known = apps.len();
         apps.extend(set.apps.iter().filter(|app| start.is_none_or(|model| model.app(app).is_err())).cloned());
         let measured = set.base_s(train);
         let base = |app: &String| {
@@ -277,9 +277,8 @@ impl<'a> Trainer<'a> {
             request.adopt(model.request(), &mut parameters);
             head.adopt(model.head(), &mut parameters);
         }
-        debug_assert!(known <= apps.len());
         let count = parameters.len();
-        Ok(Self {
+        let mut trainer = Self {
             params,
             apps,
             base_s,
@@ -298,7 +297,49 @@ impl<'a> Trainer<'a> {
             state_gradient: Matrix::default(),
             request_trace: Trace::default(),
             head_trace: Trace::default(),
-        })
+        };
+        if start.is_none() {
+            trainer.spread_knots(&mut rng);
+        }
+        Ok(trainer)
+    }
+
+    /// Gives each hidden unit of the head inputs of standard deviation 1 over the training runs, and its knot a place among them.
+    ///
+    /// h grows with the load of a server: with no bias, knots would lie at an empty server. Where no weight is negative, all units of
+    /// ReLU(x) would then be linear and those of −ReLU(−x) zero, for good.
+    fn spread_knots(&mut self, rng: &mut ChaCha8Rng) {
+        let all: Vec<usize> = (0..self.runs.len()).collect();
+        self.loss_and_gradient(&all);
+        let layers = self.params.shape.head.len();
+        for layer in 0..=layers {
+            self.head.forward(&self.parameters, &self.states, &mut self.head_trace);
+            let inputs: Vec<Vec<f32>> = (0..all.len())
+                .map(|run| {
+                    let row = if layer == 0 { self.states.row(run) } else { self.head_trace.layer(layer - 1).row(run) };
+                    row.to_vec()
+                })
+                .collect();
+            let mut weights: Vec<Vec<(usize, usize)>> = Vec::new();
+            for ((to, from), index) in self.head.weight_indices(layer) {
+                weights.resize_with(weights.len().max(to + 1), Vec::new);
+                weights[to].push((from, index));
+            }
+            for (unit, bias) in self.head.bias_indices(layer).enumerate() {
+                let sum = |row: &Vec<f32>| -> f64 {
+                    weights[unit].iter().map(|(from, index)| f64::from(self.parameters[*index] * row[*from])).sum()
+                };
+                let mut sums: Vec<f64> = inputs.iter().map(sum).collect();
+                let mean = sums.iter().sum::<f64>() / sums.len() as f64;
+                let variance = sums.iter().map(|sum| (sum - mean).powi(2)).sum::<f64>() / sums.len() as f64;
+                let scale = 1.0 / variance.sqrt().max(1e-6);
+                for (_, index) in &weights[unit] {
+                    self.parameters[*index] *= scale as f32;
+                }
+                let knot = if layer == layers { mean } else { quantile(&mut sums, rng.gen_range(0.02..0.98)) };
+                self.parameters[bias] = (-knot * scale) as f32;
+            }
+        }
     }
 
     /// One step on a batch of runs; the mean loss before it.
@@ -419,8 +460,6 @@ fn monotone_signs(shape: &ServerStateShape, head: &Mlp) -> Vec<(usize, f32)> {
 
 #[cfg(test)]
 mod tests {
-    use rand::Rng;
-
     use super::*;
     use crate::synthetic;
 
