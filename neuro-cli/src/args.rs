@@ -402,7 +402,7 @@ pub(crate) struct FoldArgs {
     #[arg(long, default_value_t = 0.05, value_parser = probability)]
     pub(crate) validation: f64,
     /// Share of runs to take margins from.
-    #[arg(long, default_value_t = 0.1, value_parser = probability)]
+    #[arg(long, default_value_t = 0.15, value_parser = probability)]
     pub(crate) calibration: f64,
     /// Hold out whole combinations of applications.
     #[arg(long)]
