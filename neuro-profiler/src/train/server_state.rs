@@ -108,7 +108,7 @@ pub fn train_server_state(
     observer: &mut dyn Observer,
 ) -> Result<Trained<ServerState>> {
     params.check()?;
-    let mut trainer = Trainer::new(set, train, params, start)?;
+    let mut trainer = ServerStateTrainer::new(set, train, params, start)?;
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed ^ 0x5eed);
     let validation: Vec<&RunSample> = validation.iter().map(|run| &set.runs[*run]).collect();
     let every = params.steps.div_ceil(params.checks);
@@ -181,7 +181,8 @@ struct Row {
     targets: [Target; 3],
 }
 
-struct Trainer<'a> {
+/// One training step by step; [`train_server_state`] is what drives it.
+pub struct ServerStateTrainer<'a> {
     params: &'a ServerStateParams,
     apps: Vec<String>,
     base_s: Vec<[f64; 3]>,
@@ -205,8 +206,13 @@ struct Trainer<'a> {
     head_trace: Trace,
 }
 
-impl<'a> Trainer<'a> {
-    fn new(
+impl<'a> ServerStateTrainer<'a> {
+    /// Initial weights for the runs `train` of a set, or those of `start`.
+    ///
+    /// # Errors
+    ///
+    /// As [`train_server_state`].
+    pub fn new(
         set: &TrainingSet,
         train: &[usize],
         params: &'a ServerStateParams,
@@ -342,8 +348,8 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// One step on a batch of runs; the mean loss before it.
-    fn step(&mut self, batch: &[usize], rate: f32) -> f64 {
+    /// One step on a batch of runs, given by their positions among the training runs; the mean loss before it.
+    pub fn step(&mut self, batch: &[usize], rate: f32) -> f64 {
         let loss = self.loss_and_gradient(batch);
         self.adam.step(&mut self.parameters, &self.gradient, rate, self.params.clip as f32);
         for (index, sign) in &self.signs {
@@ -481,7 +487,7 @@ mod tests {
         for monotone in [false, true] {
             // A wide quadratic part, so that the loss is smooth almost everywhere.
             let params = ServerStateParams { delta: 2.0, ..params(monotone, 1) };
-            let mut trainer = Trainer::new(&set, &[0, 1, 2, 3, 4, 5], &params, None).unwrap();
+            let mut trainer = ServerStateTrainer::new(&set, &[0, 1, 2, 3, 4, 5], &params, None).unwrap();
             let batch = [0, 3, 1, 4];
             trainer.loss_and_gradient(&batch);
             let gradient = trainer.gradient.clone();
