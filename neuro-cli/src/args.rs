@@ -65,7 +65,9 @@ pub(crate) enum Command {
         A line that cannot be predicted is answered by {\"error\": …}: exit code 3.")]
     Predict(PredictArgs),
     /// Judge profilers by runs that they have not seen.
-    #[command(after_help = "Example:\n  neuro evaluate dataset server-state perx trees --out evaluation --learning-curve 100,200,500")]
+    #[command(
+        after_help = "Example:\n  neuro evaluate dataset server-state perx trees --out evaluation --learning-curve 100,200,500"
+    )]
     Evaluate(EvaluateArgs),
     /// Put a placement to the test: run it and hold what is measured against what was promised.
     #[command(after_help = "Examples:\n  neuro replay --plan plan.json --instance instance.json --target sim\n  \
@@ -491,7 +493,7 @@ pub(crate) struct FoldArgs {
     #[arg(long, default_value_t = 0.05, value_parser = probability)]
     pub(crate) validation: f64,
     /// Share of runs to take margins from.
-    #[arg(long, default_value_t = 0.1, value_parser = probability)]
+    #[arg(long, default_value_t = 0.15, value_parser = probability)]
     pub(crate) calibration: f64,
     /// Hold out whole combinations of applications.
     #[arg(long)]

@@ -216,7 +216,7 @@ impl Profile {
         }
         for (app, margins) in self.margins.iter().flat_map(|margins| &margins.apps) {
             let known = self.apps.contains(app);
-            if !(known && Sla::ALL.iter().all(|sla| (1.0..1e6).contains(&margins.of(*sla).factor))) {
+            if !(known && Sla::ALL.iter().all(|sla| (1.0..f64::INFINITY).contains(&margins.of(*sla).factor))) {
                 return Some(format!("its margins of {app} cannot be"));
             }
         }
@@ -226,4 +226,163 @@ impl Profile {
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(all(test, feature = "candle"))]
+mod tests {
+    use super::*;
+    use crate::baselines::{Reach, TreesShape};
+    use crate::deep_sets::DeepSetsShape;
+    use crate::fit::{FitParams, Recipe, fit};
+    use crate::synthetic;
+    use crate::train::{ContextPoint, DeepSetsParams, ServerStateParams};
+    use crate::training_set::TrainingSet;
+
+    fn bundle_of(set: &TrainingSet, recipe: &Recipe) -> Bundle {
+        fit(set, recipe, &FitParams::default(), None, &mut ()).unwrap().bundle
+    }
+
+    fn small() -> Recipe {
+        Recipe::ServerState(ServerStateParams { steps: 60, ..ServerStateParams::default() })
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_was() {
+        let set = synthetic::with_pairs(60, 1);
+        let points: Vec<ContextPoint> = set.runs.iter().flat_map(ContextPoint::of_run).collect();
+        let paper = |shape| Recipe::Paper(DeepSetsParams { shape, epochs: 1, ..Default::default() }, points.clone());
+        let recipes = [
+            small(),
+            paper(DeepSetsShape::default()),
+            paper(DeepSetsShape::sum_max()),
+            paper(DeepSetsShape::flat()),
+            Recipe::Perx,
+            Recipe::ScalOran(Reach::Average),
+            Recipe::ScalOran(Reach::Own),
+            Recipe::Queueing,
+            Recipe::Trees(TreesShape { trees: 3, depth: 3 }),
+            Recipe::Uncontended,
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        for recipe in recipes {
+            let bundle = bundle_of(&set, &recipe);
+            let path = folder.path().join(recipe.name());
+            bundle.write(&path).unwrap();
+            // Once more in place of the first.
+            bundle.write(&path).unwrap();
+            let back = Bundle::read(&path).unwrap();
+            assert_eq!(back.profile().name, recipe.name());
+            assert_eq!(back.model(), bundle.model());
+            let server = set.runs[0].server();
+            let times = back.log_times(&server).unwrap();
+            assert_eq!(times, bundle.log_times(&server).unwrap());
+            assert!(times.iter().all(|[mean, p75, p95]| mean.is_finite() && p95 >= p75), "{}", recipe.name());
+            let promises = back.promises(&server).unwrap();
+            assert!(promises.iter().zip(times).all(|(promise, time)| promise[0] >= time[0].exp()));
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 10);
+    }
+
+    /// A bundle on disk after a change of its profile's text and of its weights' bytes.
+    fn read_changed(
+        profile: impl Fn(&mut serde_json::Value),
+        weights: impl Fn(&mut Weights, &mut HashMap<String, String>),
+        rehash: bool,
+    ) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b");
+        bundle_of(&synthetic::training_set(40, 0.0, 1), &small()).write(&path).unwrap();
+        let mut value: serde_json::Value = serde_json::from_slice(&fs::read(path.join(PROFILE)).unwrap()).unwrap();
+        let (mut tensors, mut metadata) = Weights::from_bytes(&fs::read(path.join(WEIGHTS)).unwrap()).unwrap();
+        weights(&mut tensors, &mut metadata);
+        let bytes = tensors.to_bytes(metadata).unwrap();
+        if rehash {
+            value["weights_sha256"] = sha256(&bytes).into();
+        }
+        profile(&mut value);
+        fs::write(path.join(WEIGHTS), bytes).unwrap();
+        fs::write(path.join(PROFILE), value.to_string()).unwrap();
+        Bundle::read(&path).map_or_else(|error| format!("{error:?}: {error}"), |_| "read".to_owned())
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused() {
+        let same = |_: &mut Weights, _: &mut HashMap<String, String>| {};
+        assert_eq!(read_changed(|_| {}, same, false), "read");
+        let refused = |message: String, word: &str| {
+            assert!(message.contains("refused") && message.contains(word), "{word}: {message}");
+        };
+        refused(read_changed(|p| p["format"] = 7.into(), same, false), "format 7");
+        refused(read_changed(|p| p["weights_sha256"] = "00".into(), same, false), "hash");
+        refused(read_changed(|p| p["apps"].as_array_mut().unwrap().swap(0, 1), same, false), "b,a,c,d");
+        refused(read_changed(|p| p["architecture"]["state"] = 9.into(), same, false), "shape");
+        refused(read_changed(|p| p["ranges"]["a"]["rate"] = serde_json::json!([2.0, 1.0]), same, false), "range");
+        refused(read_changed(|p| p["margins"]["apps"]["a"]["p95"]["factor"] = 0.5.into(), same, false), "margins");
+        let change = |name: &'static str, with: Option<f64>| {
+            move |weights: &mut Weights, _: &mut HashMap<String, String>| {
+                let mut tensor = weights.take(name).unwrap();
+                if let Some(value) = with {
+                    tensor.fill(value);
+                    weights.insert(name, tensor);
+                }
+            }
+        };
+        refused(read_changed(|_| {}, change("head.1.bias", None), true), "missing");
+        refused(read_changed(|_| {}, change("base_s", Some(-1.0)), true), "base time");
+        refused(read_changed(|_| {}, change("head.1.bias", Some(1.0)), false), "hash");
+        let extra = |weights: &mut Weights, _: &mut HashMap<String, String>| {
+            weights.insert("more", ndarray::arr1(&[1.0]).into_dyn());
+        };
+        refused(read_changed(|_| {}, extra, true), "belongs to nothing");
+        let order = |_: &mut Weights, metadata: &mut HashMap<String, String>| {
+            metadata.insert("apps".to_owned(), "a,b,d,c".to_owned());
+        };
+        refused(read_changed(|_| {}, order, true), "a,b,d,c");
+        assert!(read_changed(|p| p["unknown"] = 1.into(), same, false).contains("Json"));
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b");
+        bundle_of(&synthetic::training_set(40, 0.0, 1), &small()).write(&path).unwrap();
+        let mut bytes = fs::read(path.join(WEIGHTS)).unwrap();
+        let end = bytes.len();
+        // The last tensor is single precision.
+        bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        fs::write(path.join(WEIGHTS), &bytes).unwrap();
+        let text = fs::read_to_string(path.join(PROFILE)).unwrap();
+        let profile: Profile = serde_json::from_str(&text).unwrap();
+        fs::write(path.join(PROFILE), text.replace(&profile.weights_sha256, &sha256(&bytes))).unwrap();
+        let message = Bundle::read(&path).unwrap_err().to_string();
+        assert!(message.contains("not finite"), "{message}");
+        fs::write(path.join(WEIGHTS), &bytes[..end / 2]).unwrap();
+        assert!(Bundle::read(&path).is_err());
+        fs::remove_file(path.join(WEIGHTS)).unwrap();
+        assert!(matches!(Bundle::read(&path), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn a_trained_profiler_grows_by_applications_and_keeps_the_old_ones() {
+        let whole = synthetic::training_set(60, 0.0, 1);
+        let mut part = synthetic::training_set(60, 0.0, 2);
+        part.apps.truncate(3);
+        part.runs.iter_mut().for_each(|run| run.tenants.retain(|tenant| tenant.load.app < 3));
+        part.runs.retain(|run| !run.tenants.is_empty());
+        let old = bundle_of(&part, &small());
+        let none = Recipe::ServerState(ServerStateParams { steps: 1, rate: 1e-12, ..Default::default() });
+        let grown = fit(&whole, &none, &FitParams::default(), Some(&old), &mut ()).unwrap().bundle;
+        assert_eq!(grown.apps(), ["a", "b", "c", "d"]);
+        let (Model::ServerState(old), Model::ServerState(new)) = (old.model(), grown.model()) else { unreachable!() };
+        for app in 0..3 {
+            for (a, b) in old.embedding().row(app).iter().zip(new.embedding().row(app)) {
+                assert!((a - b).abs() < 1e-6);
+            }
+            let outputs = |model: &crate::server_state::ServerState| {
+                let h = model.state(&[Load { app, instances: 3.0, rate: 5.0 }]);
+                model.head().forward(h.view()).unwrap()[3 * app]
+            };
+            assert!((outputs(old) - outputs(new)).abs() < 1e-5);
+        }
+    }
 }

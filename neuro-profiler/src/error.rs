@@ -260,9 +260,6 @@ pub enum Error {
 impl Error {
     /// Whether what was given is to blame, rather than the system or a computation.
     pub fn is_input(&self) -> bool {
-        !matches!(
-            self,
-            Self::Data(_) | Self::Io { .. } | Self::Line(_) | Self::NoFit { .. } | Self::Diverged { .. }
-        )
+        !matches!(self, Self::Data(_) | Self::Io { .. } | Self::Line(_) | Self::NoFit { .. } | Self::Diverged { .. })
     }
 }

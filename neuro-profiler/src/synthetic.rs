@@ -1,6 +1,7 @@
 //! A server that obeys a formula, for tests.
 
 use neuro_data::RunKind;
+use neuro_data::campaign::{NEIGHBOUR, OBSERVED};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -59,4 +60,31 @@ pub(crate) fn training_set(runs: usize, noise: f64, seed: u64) -> TrainingSet {
     };
     let runs = (0..runs).map(&mut sample).collect();
     TrainingSet::new(APPS.map(|(app, ..)| app.to_owned()).to_vec(), vec!["formula".to_owned()], runs)
+}
+
+/// The same, and runs of every pair at three numbers of instances and two rates.
+pub(crate) fn with_pairs(runs: usize, seed: u64) -> TrainingSet {
+    let mut set = training_set(runs, 0.0, seed);
+    for observed in 0..APPS.len() {
+        for neighbour in 0..APPS.len() {
+            for (i, (instances, busy)) in
+                [(2.0, 0.2), (8.0, 0.2), (16.0, 0.2), (2.0, 0.5), (8.0, 0.5), (16.0, 0.5)].iter().enumerate()
+            {
+                let load = |app: usize, instances: f64, busy: f64| Load { app, instances, rate: busy / APPS[app].1 };
+                let server = [load(observed, 1.0, 0.3), load(neighbour, *instances, *busy)];
+                let tenants = server.iter().zip(seconds(&server)).zip([OBSERVED, NEIGHBOUR]);
+                let tenants = tenants.map(|((load, seconds), id)| TenantSample {
+                    id: id.to_owned(),
+                    load: *load,
+                    seconds: seconds.map(Some),
+                    errors: [None; 3],
+                    longer_than_s: None,
+                    counters: [None; 3],
+                });
+                let run_id = format!("pair-{observed}-{neighbour}-{i}");
+                set.runs.push(RunSample { run_id, kind: RunKind::Pairwise, tenants: tenants.collect() });
+            }
+        }
+    }
+    set
 }

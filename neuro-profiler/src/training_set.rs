@@ -86,7 +86,7 @@ pub struct FoldParams {
     pub test: f64,
     /// Share of the validation. Default 0.05.
     pub validation: f64,
-    /// Share of the calibration. Default 0.1.
+    /// Share of the calibration. Default 0.15.
     pub calibration: f64,
     /// Seed. Default 1.
     pub seed: u64,
@@ -94,7 +94,7 @@ pub struct FoldParams {
 
 impl Default for FoldParams {
     fn default() -> Self {
-        Self { by_combination: false, test: 1.0 / 6.0, validation: 0.05, calibration: 0.1, seed: 1 }
+        Self { by_combination: false, test: 1.0 / 6.0, validation: 0.05, calibration: 0.15, seed: 1 }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use neuro_cli::output::{self, Axis, Panel, Reference, Series, chart, table};
 use neuro_cli::WorkProgress;
+use neuro_cli::output::{self, Axis, Panel, Reference, Series, chart, table};
 use neuro_data::statistics::Statistics;
 use neuro_data::{Dataset, Sla, files::write_atomic};
 use neuro_profiler::evaluation::{ErrorSummary, Judged, Utilisation, judge, summarise};
@@ -73,15 +73,25 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         .zip(&judged)
         .flat_map(|(name, judged)| Sla::ALL.into_iter().filter_map(move |sla| row(name, judged, sla)))
         .collect();
-    let by_app = parts(&names, &judged, set.apps.iter().enumerate().map(|(i, app)| {
-        (app.clone(), Box::new(move |j: &Judged| j.app == i) as Part)
-    }));
-    let by_utilisation = parts(&names, &judged, BANDS.iter().map(|band| {
-        (band_name(*band), Box::new(|j: &Judged| (band.0..band.1).contains(&j.utilisation)) as Part)
-    }));
-    let by_neighbours = parts(&names, &judged, NEIGHBOURS.iter().map(|band| {
-        (neighbour_name(*band), Box::new(|j: &Judged| (band.0..=band.1).contains(&j.neighbours)) as Part)
-    }));
+    let by_app = parts(
+        &names,
+        &judged,
+        set.apps.iter().enumerate().map(|(i, app)| (app.clone(), Box::new(move |j: &Judged| j.app == i) as Part)),
+    );
+    let by_utilisation = parts(
+        &names,
+        &judged,
+        BANDS
+            .iter()
+            .map(|band| (band_name(*band), Box::new(|j: &Judged| (band.0..band.1).contains(&j.utilisation)) as Part)),
+    );
+    let by_neighbours = parts(
+        &names,
+        &judged,
+        NEIGHBOURS.iter().map(|band| {
+            (neighbour_name(*band), Box::new(|j: &Judged| (band.0..=band.1).contains(&j.neighbours)) as Part)
+        }),
+    );
     let learning = learning_curve(args, &set, &folds, &bundles, &utilisation)?;
     let repeated = Statistics::of(&dataset)?.noise_floor;
 
@@ -265,8 +275,7 @@ fn learning_curve(
 
 /// One panel a statistic, with its noise floor.
 fn panels(series: impl Fn(Sla) -> Vec<Series>, references: impl Fn(Sla) -> Vec<Reference>) -> Vec<Panel> {
-    let panel =
-        |sla: Sla| Panel { title: sla.name().to_owned(), series: series(sla), references: references(sla) };
+    let panel = |sla: Sla| Panel { title: sla.name().to_owned(), series: series(sla), references: references(sla) };
     Sla::ALL.into_iter().map(panel).collect()
 }
 
@@ -319,7 +328,10 @@ fn error_densities(names: &[String], judged: &[Vec<Judged>]) -> anyhow::Result<S
 
 fn floor_level(rows: &[Row], sla: Sla) -> Vec<Reference> {
     let floor = rows.iter().find(|row| row.target == sla.name()).and_then(|row| row.summary.noise_floor);
-    floor.map(|floor| Reference::Level(100.0 * floor, format!("noise floor {:.1}", 100.0 * floor))).into_iter().collect()
+    floor
+        .map(|floor| Reference::Level(100.0 * floor, format!("noise floor {:.1}", 100.0 * floor)))
+        .into_iter()
+        .collect()
 }
 
 fn error_by_part(
@@ -369,7 +381,8 @@ fn calibration(
             let margins = Margins::of_apps(bundle, &set.apps, &held_out, 1.0 - level, 0.0)?;
             let judged = judge(bundle, Some(&margins), set, &folds.test, utilisation)?;
             for (points, sla) in points.iter_mut().zip(Sla::ALL) {
-                points.extend(row("", &judged, sla).map(|row| (100.0 * level, 100.0 * (1.0 - row.summary.broken_rate))));
+                points
+                    .extend(row("", &judged, sla).map(|row| (100.0 * level, 100.0 * (1.0 - row.summary.broken_rate))));
             }
         }
         kept.push(points);
@@ -411,7 +424,6 @@ fn learning_chart(rows: &[LearningRow]) -> anyhow::Result<String> {
     let title = "server-state: error on unseen runs by runs to learn from";
     chart(title, &panels(series, references), &axis("training runs"), &axis("|error|, %"))
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -200,14 +200,7 @@ fn frame(canvas: &Canvas<'_>, across: &Scale, up: &Scale, x: &Axis, y: &Axis, ti
     canvas.line(&[(left, bottom), (right, bottom)], 1.0, GREY)
 }
 
-fn dashed(
-    canvas: &Canvas<'_>,
-    across: &Scale,
-    up: &Scale,
-    x: &Axis,
-    y: &Axis,
-    reference: &Reference,
-) -> Result<()> {
+fn dashed(canvas: &Canvas<'_>, across: &Scale, up: &Scale, x: &Axis, y: &Axis, reference: &Reference) -> Result<()> {
     let look = TextLook { colour: GREY, ..TextLook::new(9.5) };
     let (left, right) = (across.pixel(across.low), across.pixel(across.high));
     let (bottom, top) = (up.pixel(up.low), up.pixel(up.high));
@@ -286,15 +279,15 @@ mod tests {
 
     #[test]
     fn lines_legends_and_references_are_there() {
-        let series = |name: &str, points: &[(f64, f64)]| Series {
-            name: name.to_owned(),
-            points: points.to_vec(),
-            marks: true,
-        };
+        let series =
+            |name: &str, points: &[(f64, f64)]| Series { name: name.to_owned(), points: points.to_vec(), marks: true };
         let panel = Panel {
             title: "p<95".to_owned(),
             series: vec![series("one", &[(100.0, 0.08), (1000.0, 0.027)]), series("two", &[(100.0, f64::NAN)])],
-            references: vec![Reference::Level(0.003, "noise".to_owned()), Reference::Position(300.0, "here".to_owned())],
+            references: vec![
+                Reference::Level(0.003, "noise".to_owned()),
+                Reference::Position(300.0, "here".to_owned()),
+            ],
         };
         let axis = |label: &str| Axis { label: label.to_owned(), logarithmic: true, ..Axis::default() };
         let svg = chart("error", &[panel], &axis("runs"), &axis("median")).unwrap();

@@ -196,10 +196,16 @@ impl ServerState {
     }
 
     /// h of a server (d).
+    ///
+    /// Tenants of one application and rate are added up first and all in a fixed order, so that neither their order nor splitting one
+    /// into several changes a single bit, as long as instances are whole numbers.
     pub fn state(&self, server: &[Load]) -> Array1<f64> {
+        let mut loads = server.to_vec();
+        loads.sort_by(|a, b| a.app.cmp(&b.app).then(a.rate.total_cmp(&b.rate)));
         let mut h = Array1::zeros(self.shape.state);
-        for load in server {
-            h.scaled_add(load.instances, &self.terms(load.app, load.rate).state);
+        for equal in loads.chunk_by(|a, b| a.app == b.app && a.rate == b.rate) {
+            let instances: f64 = equal.iter().map(|load| load.instances).sum();
+            h.scaled_add(instances, &self.terms(equal[0].app, equal[0].rate).state);
         }
         h
     }
@@ -285,4 +291,100 @@ pub(crate) fn base_matrix(base_s: &[[f64; 3]]) -> Array2<f64> {
 /// And back.
 pub(crate) fn base_times(matrix: &Array2<f64>) -> Vec<[f64; 3]> {
     matrix.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect()
+}
+
+#[cfg(all(test, feature = "candle"))]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::synthetic;
+    use crate::train::{ServerStateParams, train_server_state};
+
+    fn model(monotone: bool) -> ServerState {
+        let set = synthetic::training_set(40, 0.0, 3);
+        let runs: Vec<usize> = (0..40).collect();
+        let shape = ServerStateShape { monotone, ..ServerStateShape::default() };
+        let params = ServerStateParams { shape, steps: 200, ..ServerStateParams::default() };
+        train_server_state(&set, &runs, &[], &params, None, &mut ()).unwrap().model
+    }
+
+    fn servers() -> impl Strategy<Value = Vec<Load>> {
+        let load = (0..4usize, 1..20u32, 0.1..100.0f64);
+        let load = load.prop_map(|(app, n, rate)| Load { app, instances: f64::from(n), rate });
+        proptest::collection::vec(load, 1..12)
+    }
+
+    #[test]
+    fn splitting_and_order_change_nothing() {
+        let model = model(false);
+        proptest!(ProptestConfig::with_cases(64), |(server in servers(), part in 0.0..1.0f64, turn in 0..12usize)| {
+            let times = model.log_times(&server).unwrap();
+            let mut other = server.clone();
+            other.rotate_left(turn % server.len());
+            let mut expected = times.clone();
+            expected.rotate_left(turn % server.len());
+            prop_assert_eq!(&model.log_times(&other).unwrap(), &expected);
+            // The first tenant in two at one rate.
+            let split = (server[0].instances * part).floor();
+            let mut two = server.clone();
+            two[0].instances -= split;
+            two.push(Load { instances: split, ..server[0] });
+            let found = model.log_times(&two).unwrap();
+            prop_assert_eq!(&found[..server.len()], &times[..]);
+            prop_assert_eq!(found[server.len()], times[0]);
+        });
+    }
+
+    #[test]
+    fn the_compiled_form_agrees_and_its_slopes_are_differences() {
+        for monotone in [false, true] {
+            let model = model(monotone);
+            let head = CompiledHead::new(&model);
+            let mut rng = ChaCha8Rng::seed_from_u64(4);
+            let (mut close, mut compared) = (0, 0);
+            for _ in 0..30 {
+                let server = synthetic::server(&mut rng);
+                let mut compiled = head.empty();
+                for load in &server {
+                    compiled.add(&head.terms(&model.terms(load.app, load.rate)), load.instances as f32);
+                }
+                let h = model.state(&server);
+                let exact = model.outputs(h.view());
+                assert_eq!(head.server(&h).outputs(&head).len(), exact.len());
+                let (outputs, slopes) = compiled.jacobian(&head);
+                for (found, exact) in outputs.iter().zip(&exact) {
+                    assert!((f64::from(*found) - exact).abs() < 1e-4 * (1.0 + exact.abs()), "{found} {exact}");
+                }
+                for k in 0..model.shape().state {
+                    let step = 1e-7;
+                    let mut up = h.clone();
+                    up[k] += step;
+                    let differences = (model.outputs(up.view()) - &exact) / step;
+                    for (i, difference) in differences.iter().enumerate() {
+                        let slope = f64::from(slopes[i * 16 + k]);
+                        close += usize::from((slope - difference).abs() < 1e-3 * (1.0 + difference.abs()));
+                        compared += 1;
+                    }
+                }
+            }
+            // In single precision a unit near its knot may be on the other side of it.
+            assert!(close * 50 >= compared * 49, "{close} of {compared}");
+        }
+    }
+
+    #[test]
+    fn a_monotone_profiler_with_a_wrong_weight_is_refused() {
+        let model = model(true);
+        let mut weights = model.to_weights();
+        let mut first = weights.take_matrix("head.0.weight", 32, 8).unwrap();
+        assert!(ServerState::from_weights(model.shape.clone(), model.apps.clone(), &mut model.to_weights()).is_ok());
+        // Unit 0 is ReLU(x): its weights may not be negative.
+        first[[0, 0]] = -0.1;
+        weights.insert("head.0.weight", first.into_dyn());
+        let error = ServerState::from_weights(model.shape.clone(), model.apps.clone(), &mut weights).unwrap_err();
+        assert!(error.to_string().contains("monotone"), "{error}");
+    }
 }

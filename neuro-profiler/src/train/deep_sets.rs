@@ -197,7 +197,7 @@ struct Point {
     counters: [Option<f32>; 3],
 }
 
-/// One training of the published network, step by step; public within the crate for the benchmark of steps.
+/// One training of the published network step by step; [`train_deep_sets`] is what drives it.
 pub struct DeepSetsTrainer<'a> {
     params: &'a DeepSetsParams,
     apps: Vec<String>,

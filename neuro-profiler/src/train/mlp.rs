@@ -43,6 +43,11 @@ impl Trace {
         &self.outputs[self.outputs.len() - 1]
     }
 
+    /// The output of a layer.
+    pub(super) fn layer(&self, layer: usize) -> &Matrix {
+        &self.outputs[layer]
+    }
+
     /// Where the gradient by the output is written before [`Mlp::backward`]: zeros of the output's shape.
     pub(super) fn output_gradient(&mut self, columns: usize) -> &mut Matrix {
         let rows = self.output().rows();

@@ -14,4 +14,4 @@ mod server_state;
 
 pub use deep_sets::{ContextPoint, DeepSetsParams, DeepSetsTrainer, train_deep_sets};
 pub use observer::{Observer, Progress};
-pub use server_state::{ServerStateParams, Trained, train_server_state};
+pub use server_state::{ServerStateParams, ServerStateTrainer, Trained, train_server_state};

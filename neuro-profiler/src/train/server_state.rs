@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use ndarray::Array2;
-use rand::SeedableRng;
+use neuro_data::summary::quantile;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,7 @@ pub fn train_server_state(
     observer: &mut dyn Observer,
 ) -> Result<Trained<ServerState>> {
     params.check()?;
-    let mut trainer = Trainer::new(set, train, params, start)?;
+    let mut trainer = ServerStateTrainer::new(set, train, params, start)?;
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed ^ 0x5eed);
     let validation: Vec<&RunSample> = validation.iter().map(|run| &set.runs[*run]).collect();
     let every = params.steps.div_ceil(params.checks);
@@ -180,7 +181,8 @@ struct Row {
     targets: [Target; 3],
 }
 
-struct Trainer<'a> {
+/// One training step by step; [`train_server_state`] is what drives it.
+pub struct ServerStateTrainer<'a> {
     params: &'a ServerStateParams,
     apps: Vec<String>,
     base_s: Vec<[f64; 3]>,
@@ -204,8 +206,13 @@ struct Trainer<'a> {
     head_trace: Trace,
 }
 
-impl<'a> Trainer<'a> {
-    fn new(
+impl<'a> ServerStateTrainer<'a> {
+    /// Initial weights for the runs `train` of a set, or those of `start`.
+    ///
+    /// # Errors
+    ///
+    /// As [`train_server_state`].
+    pub fn new(
         set: &TrainingSet,
         train: &[usize],
         params: &'a ServerStateParams,
@@ -213,7 +220,6 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let shape = &params.shape;
         let mut apps = start.map_or_else(Vec::new, |model| model.apps().to_vec());
-        let known = apps.len();
         apps.extend(set.apps.iter().filter(|app| start.is_none_or(|model| model.app(app).is_err())).cloned());
         let measured = set.base_s(train);
         let base = |app: &String| {
@@ -277,9 +283,8 @@ impl<'a> Trainer<'a> {
             request.adopt(model.request(), &mut parameters);
             head.adopt(model.head(), &mut parameters);
         }
-        debug_assert!(known <= apps.len());
         let count = parameters.len();
-        Ok(Self {
+        let mut trainer = Self {
             params,
             apps,
             base_s,
@@ -298,11 +303,53 @@ impl<'a> Trainer<'a> {
             state_gradient: Matrix::default(),
             request_trace: Trace::default(),
             head_trace: Trace::default(),
-        })
+        };
+        if start.is_none() {
+            trainer.spread_knots(&mut rng);
+        }
+        Ok(trainer)
     }
 
-    /// One step on a batch of runs; the mean loss before it.
-    fn step(&mut self, batch: &[usize], rate: f32) -> f64 {
+    /// Gives each hidden unit of the head inputs of standard deviation 1 over the training runs, and its knot a place among them.
+    ///
+    /// h grows with the load of a server: with no bias, knots would lie at an empty server. Where no weight is negative, all units of
+    /// ReLU(x) would then be linear and those of −ReLU(−x) zero, for good.
+    fn spread_knots(&mut self, rng: &mut ChaCha8Rng) {
+        let all: Vec<usize> = (0..self.runs.len()).collect();
+        self.loss_and_gradient(&all);
+        let layers = self.params.shape.head.len();
+        for layer in 0..=layers {
+            self.head.forward(&self.parameters, &self.states, &mut self.head_trace);
+            let inputs: Vec<Vec<f32>> = (0..all.len())
+                .map(|run| {
+                    let row = if layer == 0 { self.states.row(run) } else { self.head_trace.layer(layer - 1).row(run) };
+                    row.to_vec()
+                })
+                .collect();
+            let mut weights: Vec<Vec<(usize, usize)>> = Vec::new();
+            for ((to, from), index) in self.head.weight_indices(layer) {
+                weights.resize_with(weights.len().max(to + 1), Vec::new);
+                weights[to].push((from, index));
+            }
+            for (unit, bias) in self.head.bias_indices(layer).enumerate() {
+                let sum = |row: &Vec<f32>| -> f64 {
+                    weights[unit].iter().map(|(from, index)| f64::from(self.parameters[*index] * row[*from])).sum()
+                };
+                let mut sums: Vec<f64> = inputs.iter().map(sum).collect();
+                let mean = sums.iter().sum::<f64>() / sums.len() as f64;
+                let variance = sums.iter().map(|sum| (sum - mean).powi(2)).sum::<f64>() / sums.len() as f64;
+                let scale = 1.0 / variance.sqrt().max(1e-6);
+                for (_, index) in &weights[unit] {
+                    self.parameters[*index] *= scale as f32;
+                }
+                let knot = if layer == layers { mean } else { quantile(&mut sums, rng.gen_range(0.02..0.98)) };
+                self.parameters[bias] = (-knot * scale) as f32;
+            }
+        }
+    }
+
+    /// One step on a batch of runs, given by their positions among the training runs; the mean loss before it.
+    pub fn step(&mut self, batch: &[usize], rate: f32) -> f64 {
         let loss = self.loss_and_gradient(batch);
         self.adam.step(&mut self.parameters, &self.gradient, rate, self.params.clip as f32);
         for (index, sign) in &self.signs {
@@ -419,8 +466,6 @@ fn monotone_signs(shape: &ServerStateShape, head: &Mlp) -> Vec<(usize, f32)> {
 
 #[cfg(test)]
 mod tests {
-    use rand::Rng;
-
     use super::*;
     use crate::synthetic;
 
@@ -442,7 +487,7 @@ mod tests {
         for monotone in [false, true] {
             // A wide quadratic part, so that the loss is smooth almost everywhere.
             let params = ServerStateParams { delta: 2.0, ..params(monotone, 1) };
-            let mut trainer = Trainer::new(&set, &[0, 1, 2, 3, 4, 5], &params, None).unwrap();
+            let mut trainer = ServerStateTrainer::new(&set, &[0, 1, 2, 3, 4, 5], &params, None).unwrap();
             let batch = [0, 3, 1, 4];
             trainer.loss_and_gradient(&batch);
             let gradient = trainer.gradient.clone();
