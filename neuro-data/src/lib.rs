@@ -20,6 +20,7 @@ pub mod plan;
 mod record;
 #[cfg(feature = "parquet")]
 pub mod run_folder;
+pub mod scenario;
 mod seed;
 #[cfg(feature = "parquet")]
 pub mod split;

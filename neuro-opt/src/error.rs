@@ -11,6 +11,40 @@ pub enum Error {
     #[error(transparent)]
     Network(#[from] neuro_profiler::Error),
 
+    /// An instance or a catalogue that is out of range.
+    #[error(transparent)]
+    Data(#[from] neuro_data::Error),
+
+    /// A request that cannot be decided.
+    #[error("{field}")]
+    Request {
+        /// The offending field of the instance, such as `requests[3].app`.
+        field: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<Error>,
+    },
+
+    /// A kind of server without a profiler.
+    #[error("server {server} is of kind {kind:?}, of which there is no profiler")]
+    NoProfile {
+        /// The server.
+        server: String,
+        /// Its kind.
+        kind: String,
+    },
+
+    /// A plan that breaks what it promises, which is a fault of the method that made it.
+    #[error("the plan fails its audit: {finding}")]
+    FailedAudit {
+        /// The first thing that is wrong.
+        finding: String,
+    },
+
+    /// A worker thread ended by a panic.
+    #[error("a worker of the search ended by a panic")]
+    WorkerPanicked,
+
     /// The name of no method.
     #[error("unknown method {name:?}; known: {known}")]
     UnknownMethod {

@@ -57,6 +57,7 @@ pub mod model;
 mod network_method;
 mod network_problem;
 mod outcome;
+pub mod placement;
 mod points;
 mod relaxation;
 mod relu;

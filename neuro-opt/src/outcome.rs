@@ -41,6 +41,25 @@ pub enum Termination {
     Interrupted,
 }
 
+impl Termination {
+    /// Its name in files.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Optimal => "optimal",
+            Self::Infeasible => "infeasible",
+            Self::Unbounded => "unbounded",
+            Self::GapReached => "gap-reached",
+            Self::TargetReached => "target-reached",
+            Self::TargetUnreachable => "target-unreachable",
+            Self::TimeLimit => "time-limit",
+            Self::NodeLimit => "node-limit",
+            Self::IterationLimit => "iteration-limit",
+            Self::Completed => "completed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// What a method holds when it stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
