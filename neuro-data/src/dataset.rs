@@ -1,17 +1,13 @@
 //! A dataset: runs gathered into tables that any tool can query.
 //!
-//! `requests/`, `counters/`, `runs/`, `tenants/` and `quantiles/` hold Parquet files, one a part of the runs; a row group never
+//! `requests/`, `counters/`, `runs/`, `tenants/` and `quantiles/` hold Parquet files, one a part of the runs, the first two of a
+//! large dataset in folders by server (`server=<name>/`, as Hive partitions); a row group never
 //! holds two runs, so readers can pass over runs. [`crate::ingest`] fills them; `datapoints/` and `datapoints-reference/` are
 //! made of them by [`crate::datapoint`].
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
 use crate::datapoint::DatapointSet;
-use crate::files::sync_folder;
 use crate::run_folder::RunFolder;
 use crate::store::{QuantileRow, Row, RunRow, Scan, TenantRow, read_schema, read_table, table_files};
 use crate::{CounterSample, Error, RequestRecord, Result, ingest};
@@ -98,35 +94,5 @@ impl Dataset {
         check::<RunRow>(&self.path)?;
         check::<TenantRow>(&self.path)?;
         check::<QuantileRow>(&self.path)
-    }
-}
-
-/// Puts a folder where another is, which is removed.
-pub(crate) fn replace(new: &Path, path: &Path) -> Result<()> {
-    put_in_place(new, path).map_err(Error::io("put in place", path))?;
-    sync_folder(path.parent());
-    remove(new)
-}
-
-/// Puts a folder where another is, which is then where the first was. In one step, so that there is a whole one at every
-/// instant; where the file system cannot exchange names (some network ones), the old one goes first.
-fn put_in_place(new: &Path, path: &Path) -> std::io::Result<()> {
-    if !path.exists() {
-        return fs::rename(new, path);
-    }
-    match renameat_with(CWD, new, CWD, path, RenameFlags::EXCHANGE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            fs::remove_dir_all(path)?;
-            fs::rename(new, path)
-        }
-        exchanged => Ok(exchanged?),
-    }
-}
-
-/// Removes a folder, if there is one.
-pub(crate) fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", folder)(e)),
-        _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@
 //! was not measured: neither has a number here.
 //!
 //! Intervals are 95 % intervals that respect that neighbouring requests met the same contention. Up to
-//! [`BOOTSTRAP_SAMPLES`] samples they are percentile intervals of a circular block bootstrap. Beyond, a thousand resamples
+//! [`BOOTSTRAP_SAMPLES`] samples they are percentile intervals of a circular block bootstrap. Beyond, resamples
 //! cost more than all the rest of reading a campaign and tell no more than *sectioning*: the samples in order of time are cut
 //! into k = [`SECTIONS`] sections of equal length, and with θ the figure of all samples and θ_i that of section i the interval
 //! is θ ± t(k−1; 0.975) · sqrt(Σ (θ_i − θ)² / (k (k−1))). A section is far longer than a bootstrap block, so dependence is
@@ -28,8 +28,9 @@ use crate::{Phases, RequestRecord, RequestStatus, Sla, Tenant};
 
 /// Fewest samples for which an interval is given: below, resampling says more about itself than about the service.
 pub const MIN_INTERVAL_SAMPLES: usize = 10;
-/// Resamples behind a bootstrap interval.
-pub const RESAMPLES: usize = 1_000;
+/// Resamples behind a bootstrap interval: the standard error of its ends for there being no more of them is a fifteenth of half its
+/// length, sqrt(0.025·0.975/400)/(1.96·φ(1.96)) with φ the density of the standard normal.
+pub const RESAMPLES: usize = 400;
 /// Most samples whose interval is bootstrapped; of more it comes from sections.
 pub const BOOTSTRAP_SAMPLES: usize = 2_000;
 /// Sections behind the interval of a large sample.

@@ -350,6 +350,58 @@ fn the_dataset_does_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
+fn a_run_too_large_to_be_held_is_read_twice_and_told_alike() {
+    // With a bad line and a missing file, each of which is a problem once.
+    let case = Case::new(|run| {
+        let file = run.join("tenant-0.csv");
+        fs::write(&file, fs::read_to_string(&file).unwrap() + "9,fast,1,1,1,1,1\n").unwrap();
+        fs::remove_file(run.join("tenant-1.csv")).unwrap();
+    });
+    let (raw, streamed) = (case.folder.path().join("raw"), case.folder.path().join("streamed"));
+    let report = ingest_with(&raw, &streamed, |params| params.held_bytes = 0).unwrap();
+    assert_eq!(report.problems.total(), 2, "{:?}", report.problems.kept());
+    assert_eq!(case.ingest().problems.total(), 2);
+    assert_eq!(tree_bytes(&streamed), tree_bytes(&case.out()));
+}
+
+#[test]
+fn the_large_tables_of_a_large_dataset_are_partitioned_by_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, out) = (folder.path().join("raw"), folder.path().join("dataset"));
+    write_run(&raw.join("ours"), 0);
+    write_prototype_run(&raw.join("theirs"));
+    let ingest_on = |server: &str| {
+        ingest_with(&raw, &out, |params| {
+            params.partition_bytes = 0;
+            params.server = server.to_owned();
+        })
+    };
+    assert_eq!(ingest_on("lab 1").unwrap().added, 2);
+    write_run(&raw.join("ours"), 1);
+    assert_eq!(ingest_on("lab 1").unwrap().added, 1, "a dataset that is added to stays as it is");
+    let files = tree_bytes(&out);
+    for table in ["requests", "counters"] {
+        for (server, parts) in [("server=edge", 2), ("server=lab%201", 1)] {
+            let there = files.keys().filter(|file| file.starts_with(Path::new(table).join(server))).count();
+            assert_eq!(there, parts, "{table}/{server}: {:?}", files.keys());
+        }
+    }
+    assert!(files.keys().filter(|file| file.starts_with("tenants")).all(|file| file.components().count() == 2));
+
+    let dataset = Dataset::open(&out).unwrap();
+    let requests = |scan: neuro_data::store::Scan<RequestRecord>| {
+        let mut rows = scan.rows().unwrap();
+        let count = rows.by_ref().map(Result::unwrap).count();
+        (count, rows.row_groups())
+    };
+    let (all, _) = requests(dataset.scan());
+    let (ours, groups) = requests(dataset.scan().of_servers(["edge"]));
+    let (theirs, _) = requests(dataset.scan().of_servers(["lab 1"]));
+    assert_eq!((ours, groups), (140, (2, 0)), "files of another server are not opened");
+    assert_eq!(all, ours + theirs);
+}
+
+#[test]
 fn a_crash_or_an_interruption_leaves_the_old_dataset_whole() {
     let folder = tempfile::tempdir().unwrap();
     let (raw, out) = (folder.path().join("raw"), folder.path().join("dataset"));

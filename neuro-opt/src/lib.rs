@@ -44,13 +44,37 @@
 //! # Ok::<(), neuro_opt::Error>(())
 //! ```
 
+pub mod bounds;
+mod domain;
 mod error;
+pub mod files;
+pub mod formulation;
+mod input_set;
+mod limits;
+pub mod lp;
 mod method;
+pub mod model;
+mod network_method;
+mod network_problem;
 mod outcome;
+mod points;
+mod relaxation;
 mod relu;
+mod rounding;
+mod search;
 pub mod solver;
+mod split_form;
+mod tightening;
 
+pub use domain::{Domain, InputRow};
 pub use error::{Error, Result};
+pub use input_set::InputSet;
+pub use limits::{Limits, Observer, Progress};
 pub use method::Method;
+pub use network_method::{NetworkMethod, NetworkOutcome};
+pub use network_problem::NetworkProblem;
 pub use outcome::{Outcome, PrimalStatus, Sense, Termination};
+pub use search::Search;
+pub use tightening::{Level, LevelReport, Tightened, Tightening, tighten};
 pub use relu::{PhaseCounts, ReluPhase};
+pub use split_form::{Affine, SplitForm, SplitUnit};

@@ -25,6 +25,10 @@ pub enum Termination {
     Unbounded,
     /// The gap that was asked for is reached.
     GapReached,
+    /// A solution is held that is better than the target that was asked for.
+    TargetReached,
+    /// It is proved that no solution is better than the target that was asked for.
+    TargetUnreachable,
     /// The time is up.
     TimeLimit,
     /// The branch-and-bound nodes are used up.

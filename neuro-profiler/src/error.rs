@@ -161,4 +161,105 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+
+    /// A profiler does not know an application.
+    #[error("the profiler does not know the application {id:?}; it knows: {known}")]
+    UntrainedApp {
+        /// The application asked for.
+        id: String,
+        /// Those that it knows, comma-separated.
+        known: String,
+    },
+
+    /// A position beyond a profiler's applications.
+    #[error("there is no application {index}: the profiler knows {apps}")]
+    AppIndex {
+        /// The position.
+        index: usize,
+        /// Applications that it knows.
+        apps: usize,
+    },
+
+    /// A tenant has a load that nothing can have.
+    #[error("{field} of {app} is {value}, but must be finite and at least 0")]
+    InvalidLoad {
+        /// The application.
+        app: String,
+        /// The offending field of [`Load`](crate::Load).
+        field: &'static str,
+        /// Its value.
+        value: f64,
+    },
+
+    /// A setting is none that can be.
+    #[error("{name} is {value}, but must be {required}")]
+    InvalidSetting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        required: &'static str,
+    },
+
+    /// A tensor of a file is not what it must be.
+    #[error("tensor {tensor} {problem}")]
+    InvalidTensor {
+        /// Its name, or `all`.
+        tensor: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// There is nothing to learn from.
+    #[error("no complete run to learn from (servers: {servers})")]
+    NoRuns {
+        /// The servers looked for or found.
+        servers: String,
+    },
+
+    /// Curves need pairs.
+    #[error("no complete pairwise run to fit curves to: measure some with `neuro run pairwise` into the same dataset")]
+    NoPairs,
+
+    /// An application occurs but was never measured.
+    #[error("{app} was never measured in the training runs: no service time of it is known")]
+    UnmeasuredApp {
+        /// The application.
+        app: String,
+    },
+
+    /// A PyTorch file could not be read.
+    #[cfg(feature = "candle")]
+    #[error("{} is no PyTorch state dict that can be read", path.display())]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<candle_core::Error>,
+    },
+
+    /// Training ended without finite weights.
+    #[error("the training reached no finite weights in {step} steps: lower the learning rate")]
+    Diverged {
+        /// Steps done.
+        step: usize,
+    },
+
+    /// A bundle is not what it must be.
+    #[error("{}: the bundle is refused: {problem}", path.display())]
+    InvalidBundle {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// Whether what was given is to blame, rather than the system or a computation.
+    pub fn is_input(&self) -> bool {
+        !matches!(self, Self::Data(_) | Self::Io { .. } | Self::Line(_) | Self::NoFit { .. } | Self::Diverged { .. })
+    }
 }

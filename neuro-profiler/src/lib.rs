@@ -57,14 +57,39 @@
 //! # Ok::<(), neuro_profiler::Error>(())
 //! ```
 
+pub mod baselines;
+mod bundle;
 pub mod curves;
+pub mod deep_sets;
 mod error;
+pub mod evaluation;
 pub mod files;
+#[cfg(feature = "candle")]
+pub mod fit;
+mod margins;
+mod model;
 pub mod network;
 pub mod pairwise;
+mod profiler;
+pub mod server_state;
+mod simd;
+#[cfg(test)]
+mod synthetic;
+#[cfg(feature = "candle")]
+pub mod torch;
+#[cfg(feature = "candle")]
+pub mod train;
+mod training_set;
+mod weights;
 
+pub use bundle::{BUNDLE_FORMAT, Bundle, DataFacts, Profile};
 pub use curves::{
     ContentionPoint, CurveSet, Elbow, ElbowShape, FittedLine, MapOptions, SigmoidFit, SigmoidParams, Split,
     TwoSegments, find_elbow, fit_all, fit_sigmoid,
 };
 pub use error::{Error, Result};
+pub use margins::{AppMargin, AppMargins, Margins};
+pub use model::{Architecture, Model};
+pub use profiler::{Load, LogTimes, Profiler, sla_index};
+pub use training_set::{FoldParams, Folds, RunSample, TenantSample, TrainedRange, TrainingSet};
+pub use weights::Weights;

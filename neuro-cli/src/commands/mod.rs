@@ -3,12 +3,15 @@
 mod apps;
 mod datapoints;
 mod destroy;
+mod evaluate;
 mod ingest;
+mod predict;
 mod place;
 mod replay;
 mod run;
 mod sim;
 mod stats;
+mod train;
 mod version;
 
 use std::path::Path;
@@ -31,6 +34,9 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Data { command: DataCommand::Stats { dataset, svg, json } } => {
             stats::stats(&dataset, svg.as_deref(), json)
         }
+        Command::Train(args) => train::train(*args),
+        Command::Predict(args) => predict::predict(&args),
+        Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Replay(args) => replay::replay(args),
         Command::Sim { command } => sim::sim(command),
         Command::Version { json } => Ok(version::version(json)),
@@ -41,17 +47,25 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 /// The exit code of an error: 2 where the input is to blame, else 1.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let data = error.chain().find_map(|cause| {
-        cause.downcast_ref::<neuro_data::Error>().or_else(|| match cause.downcast_ref::<neuro_k8s::Error>() {
-            Some(neuro_k8s::Error::Data(error)) => Some(error),
-            _ => None,
-        })
+        cause
+            .downcast_ref::<neuro_data::Error>()
+            .or_else(|| match cause.downcast_ref::<neuro_k8s::Error>() {
+                Some(neuro_k8s::Error::Data(error)) => Some(error),
+                _ => None,
+            })
+            .or_else(|| match cause.downcast_ref::<neuro_profiler::Error>() {
+                Some(neuro_profiler::Error::Data(error)) => Some(error),
+                _ => None,
+            })
     });
+    let profiler = error.chain().find_map(|cause| cause.downcast_ref::<neuro_profiler::Error>());
     let app = error.chain().find_map(|cause| cause.downcast_ref::<neuro_apps::error::Error>());
     match (data, app) {
         (Some(neuro_data::Error::Invalid { .. } | neuro_data::Error::UnknownApp { .. }), _) => ExitCode::from(2),
         (Some(neuro_data::Error::Malformed { .. } | neuro_data::Error::Problem(_)), _) => ExitCode::from(2),
         (Some(neuro_data::Error::Interrupted), _) => ExitCode::from(130),
         (_, Some(error)) => ExitCode::from(error.exit_code()),
+        (None, None) if profiler.is_some_and(neuro_profiler::Error::is_input) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }

@@ -6,6 +6,7 @@
 //! every pair, [`distributions`] how service times spread over the tenants of a dataset. All return the SVG document; [`neuro_data::files::write_atomic`] puts it into a file.
 
 mod canvas;
+mod chart;
 mod curves;
 mod distributions;
 mod heatmap;
@@ -14,6 +15,7 @@ pub mod table;
 #[cfg(test)]
 mod well_formed;
 
+pub use chart::{Axis, Panel, Reference, Series, chart};
 pub use curves::{CurvePanel, CurveSeries, MeasuredPoint, curves};
 pub use distributions::distributions;
 pub use heatmap::{HeatCell, heatmap};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::{ContextEntry, Datapoint, DatapointKind, DatapointParams, MeasuredTenant, of_run};
-use crate::files::aside;
+use crate::files::{self, aside};
 use crate::store::{QuantileRow, RunRow, TableWriter, TenantRow, read_table, row, table_files};
-use crate::{Dataset, Error, Result, RunStatus, dataset};
+use crate::{Dataset, Error, Result, RunStatus};
 
 row!(Datapoint, "datapoints", {
     run_id: String, "", "run";
@@ -54,7 +54,7 @@ pub struct DatapointReport {
 pub fn make(dataset: &Dataset, params: &DatapointParams) -> Result<DatapointReport> {
     let path = dataset.path().join(params.set.folder());
     let building = aside(&path);
-    dataset::remove(&building)?;
+    files::remove_folder(&building)?;
     fs::create_dir_all(&building).map_err(Error::io("create", &building))?;
     let mut table = TableWriter::<Datapoint>::create(&building.join("part-00000.parquet"))?;
     let facts = serde_json::json!({
@@ -93,7 +93,7 @@ pub fn make(dataset: &Dataset, params: &DatapointParams) -> Result<DatapointRepo
     }
     write(&mut table, &mut chunk, &mut report)?;
     table.finish()?;
-    dataset::replace(&building, &path)?;
+    files::replace_folder(&building, &path)?;
     Ok(report)
 }
 

@@ -3,8 +3,8 @@
 //! The folders are searched for runs; those that the dataset knows already are passed over. The rest is cut, in order, into
 //! *parts* of about 64 MB of raw files, and each part becomes one Parquet file a table. Parts depend on the order of the runs
 //! alone and each is written by one worker, so the dataset is the same to the byte however many workers there are, and memory
-//! holds one batch of rows and one tenant's service times (16 bytes each, and 8 while they are sorted) a worker, whatever the
-//! number of runs.
+//! holds one run a worker, of a large one ([`IngestParams::held_bytes`]) a batch of rows and one tenant's service times, whatever
+//! the number of runs.
 //!
 //! The new dataset is built aside, with links to the files of the old one, and put in its place in one step: a crash leaves
 //! the old one whole. The table `datapoints/`, which was made of the old runs alone, is not taken along.
@@ -36,6 +36,8 @@ mod pipeline;
 mod problem;
 #[cfg(feature = "parquet")]
 mod prototype;
+#[cfg(feature = "parquet")]
+mod prototype_batch;
 pub mod prototype_csv;
 pub mod prototype_perf;
 pub mod prototype_requests;

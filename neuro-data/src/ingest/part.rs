@@ -25,14 +25,20 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Opens part `number` of a dataset.
-    pub(super) fn create(dataset: &Path, number: usize) -> Result<Self> {
+    /// Opens part `number` of a dataset; `partition` is where in the large tables its files go, the tables themselves where it is
+    /// `None`.
+    pub(super) fn create(dataset: &Path, number: usize, partition: Option<&str>) -> Result<Self> {
         fn table<R: Row>(dataset: &Path, number: usize) -> Result<TableWriter<R>> {
             TableWriter::create(&dataset.join(R::TABLE).join(file_name(number)))
         }
+        fn large_table<R: Row>(dataset: &Path, number: usize, partition: Option<&str>) -> Result<TableWriter<R>> {
+            let folder = dataset.join(R::TABLE).join(partition.unwrap_or_default());
+            fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+            TableWriter::create(&folder.join(file_name(number)))
+        }
         Ok(Self {
-            requests: table(dataset, number)?,
-            counters: table(dataset, number)?,
+            requests: large_table(dataset, number, partition)?,
+            counters: large_table(dataset, number, partition)?,
             runs: table(dataset, number)?,
             tenants: table(dataset, number)?,
             quantiles: table(dataset, number)?,

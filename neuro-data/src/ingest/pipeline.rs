@@ -9,10 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::datapoint::DatapointSet;
-use crate::files::aside;
+use crate::files::{self, aside};
 use crate::run_folder::RunFolder;
-use crate::store::{Row, RunRow, row, table_files};
-use crate::{Catalogue, Dataset, Error, Result, dataset};
+use crate::store::{Row, RunRow, files_of, partition, partition_of, row, table_files};
+use crate::{Catalogue, Dataset, Error, RequestRecord, Result};
 
 use super::neuro_run;
 use super::part::{Part, TABLES, create_tables, number_of};
@@ -38,6 +38,12 @@ pub struct IngestParams {
     pub server: String,
     /// Applications that runs of the prototype may hold; the built-in ones by default.
     pub catalogue: Catalogue,
+    /// Raw bytes from which on the tables `requests/` and `counters/` of a new dataset are partitioned, `server=<name>/`; 1 GB by
+    /// default. A dataset that is added to stays as it is.
+    pub partition_bytes: u64,
+    /// Bytes of requests up to which a run of the prototype is held in memory, at about half its size, by each worker; 128 MB by
+    /// default. When such a run starts is known at its end, so a larger one is read twice.
+    pub held_bytes: u64,
 }
 
 impl Default for IngestParams {
@@ -48,6 +54,8 @@ impl Default for IngestParams {
             replace: false,
             server: "prototype".to_owned(),
             catalogue: Catalogue::built_in(),
+            partition_bytes: 1_000_000_000,
+            held_bytes: 128_000_000,
         }
     }
 }
@@ -145,21 +153,24 @@ fn add(
     }
 
     let building = aside(path);
-    dataset::remove(&building)?;
+    files::remove_folder(&building)?;
     create_tables(&building)?;
-    let first_number = match &old {
+    let destination = match &old {
         Some(old) => {
             link_tables(path, &building)?;
-            old.next_number
+            Destination { dataset: &building, first_number: old.next_number, partitioned: old.partitioned }
         }
-        None => 0,
+        None => {
+            let bytes: u64 = new.iter().map(|run| run.bytes).sum();
+            Destination { dataset: &building, first_number: 0, partitioned: bytes >= params.partition_bytes }
+        }
     };
-    let added = write_parts(&new, &building, first_number, params, &mut problems, observer);
+    let added = write_parts(&new, &destination, params, &mut problems, observer);
     let added = added.inspect_err(|_| {
-        let _ = dataset::remove(&building);
+        let _ = files::remove_folder(&building);
     })?;
     let datapoints_removed = DatapointSet::ALL.iter().any(|set| path.join(set.folder()).exists());
-    dataset::replace(&building, path)?;
+    files::replace_folder(&building, path)?;
     Ok(IngestReport { added, known, problems, datapoints_removed })
 }
 
@@ -198,6 +209,7 @@ row!(KnownRun, "runs", {
 struct Old {
     run_ids: BTreeSet<String>,
     next_number: usize,
+    partitioned: bool,
 }
 
 impl Old {
@@ -206,18 +218,21 @@ impl Old {
         let run_ids = dataset.scan::<KnownRun>().rows()?.map(|run| Ok(run?.run_id)).collect::<Result<_>>()?;
         let numbers = table_files::<RunRow>(dataset.path())?;
         let next_number = numbers.iter().filter_map(|file| number_of(file)).max().map_or(0, |last| last + 1);
-        Ok(Self { run_ids, next_number })
+        let requests = table_files::<RequestRecord>(dataset.path())?;
+        let partitioned = requests.iter().any(|file| file.parent().and_then(partition_of).is_some());
+        Ok(Self { run_ids, next_number, partitioned })
     }
 }
 
 /// Links the files of a dataset's tables into another folder, or copies them where links are not to be had.
 fn link_tables(path: &Path, building: &Path) -> Result<()> {
     for table in TABLES {
-        let folder = path.join(table);
-        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-            let file = entry.map_err(Error::io("list", &folder))?.path();
-            let link = building.join(table).join(file.file_name().unwrap_or_default());
-            if file.is_file() && fs::hard_link(&file, &link).is_err() {
+        for file in files_of(&path.join(table))? {
+            let link = building.join(file.strip_prefix(path).unwrap_or(&file));
+            if let Some(folder) = link.parent() {
+                fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+            }
+            if fs::hard_link(&file, &link).is_err() {
                 fs::copy(&file, &link).map_err(Error::io("copy", &file))?;
             }
         }
@@ -225,16 +240,24 @@ fn link_tables(path: &Path, building: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the runs into parts of a dataset from `first_number` on; returns how many runs.
+/// Where parts go.
+struct Destination<'a> {
+    dataset: &'a Path,
+    /// Number of the first part.
+    first_number: usize,
+    /// Whether the large tables are partitioned by server.
+    partitioned: bool,
+}
+
+/// Writes the runs into parts of a dataset; returns how many runs.
 fn write_parts(
     runs: &[Found],
-    building: &Path,
-    first_number: usize,
+    destination: &Destination<'_>,
     params: &IngestParams,
     problems: &mut Problems,
     observer: &mut dyn FnMut(IngestProgress) -> ControlFlow<()>,
 ) -> Result<usize> {
-    let parts = cut(runs);
+    let parts = cut(runs, destination.partitioned);
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel();
     let bytes = runs.iter().map(|run| run.bytes).sum();
@@ -253,7 +276,7 @@ fn write_parts(
                         let _ = sender.send(Event::Run(run.bytes));
                         !stopped.load(Ordering::Relaxed)
                     };
-                    let outcome = write_part(runs, building, first_number + index, params, on_run);
+                    let outcome = write_part(runs, destination, index, params, on_run);
                     if outcome.is_err() {
                         stopped.store(true, Ordering::Relaxed);
                     }
@@ -301,23 +324,26 @@ struct Outcome {
     problems: Problems,
 }
 
-/// Writes one part; `on_run` says after each run whether to go on.
+/// Writes one part, the `index`-th; `on_run` says after each run whether to go on.
 fn write_part(
     runs: &[Found],
-    building: &Path,
-    number: usize,
+    destination: &Destination<'_>,
+    index: usize,
     params: &IngestParams,
     on_run: impl Fn(&Found) -> bool,
 ) -> Result<Outcome> {
     let mut problems = Problems::new(params.strict);
-    let mut part = Part::create(building, number)?;
+    let server = |run: &Found| run.server.clone().unwrap_or_else(|| params.server.clone());
+    let partition = runs.first().filter(|_| destination.partitioned).map(|run| partition(&server(run)));
+    let number = destination.first_number + index;
+    let mut part = Part::create(destination.dataset, number, partition.as_deref())?;
     let mut added = 0;
     for run in runs {
         match run.layout {
             Layout::Neuro => neuro_run::append(&RunFolder::open(&run.path)?, &mut part, &mut problems)?,
             Layout::Prototype => {
                 let opened = PrototypeRun::open(&run.path, &params.catalogue)?;
-                opened.append(&params.server, &mut part, &mut problems)?;
+                opened.append(params, &mut part, &mut problems)?;
             }
         }
         added += 1;
@@ -329,13 +355,14 @@ fn write_part(
     Ok(Outcome { added, problems })
 }
 
-/// Cuts runs into parts. No runs are one empty part, so that a dataset of none has its tables.
-fn cut(runs: &[Found]) -> Vec<&[Found]> {
+/// Cuts runs into parts, of one server each where `by_server`. No runs are one empty part, so that a dataset of none has its tables.
+fn cut(runs: &[Found], by_server: bool) -> Vec<&[Found]> {
     let mut parts = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (i, run) in runs.iter().enumerate() {
         bytes += run.bytes;
-        if bytes >= PART_BYTES || i + 1 - start == PART_RUNS || i + 1 == runs.len() {
+        let is_last = runs.get(i + 1).is_none_or(|next| by_server && next.server != run.server);
+        if is_last || bytes >= PART_BYTES || i + 1 - start == PART_RUNS {
             parts.push(&runs[start..=i]);
             (start, bytes) = (i + 1, 0);
         }
@@ -352,6 +379,7 @@ pub(crate) fn build(path: &Path, runs: &[RunFolder]) -> Result<()> {
         run_id: run.manifest().run_id.clone(),
         layout: Layout::Neuro,
         path: run.path().to_owned(),
+        server: Some(run.manifest().server.clone()),
         bytes: run.table_bytes(),
     });
     let params = IngestParams { strict: true, replace: true, ..IngestParams::default() };
@@ -364,13 +392,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_end_by_size_and_by_number_of_runs() {
-        let run = |bytes| Found { run_id: String::new(), layout: Layout::Neuro, path: PathBuf::new(), bytes };
-        let sizes = |runs: &[Found]| cut(runs).iter().map(|part| part.len()).collect::<Vec<_>>();
+    fn parts_end_by_size_by_number_of_runs_and_by_server() {
+        let on = |server: &str, bytes| Found {
+            run_id: String::new(),
+            layout: Layout::Neuro,
+            path: PathBuf::new(),
+            server: Some(server.to_owned()),
+            bytes,
+        };
+        let run = |bytes| on("edge-1", bytes);
+        let sizes = |runs: &[Found]| cut(runs, true).iter().map(|part| part.len()).collect::<Vec<_>>();
         assert_eq!(sizes(&[]), [0]);
         let large: Vec<_> = [1, PART_BYTES, 5, PART_BYTES - 5, 7].map(run).into();
         assert_eq!(sizes(&large), [2, 2, 1]);
         let small: Vec<_> = (0..PART_RUNS + 1).map(|_| run(0)).collect();
         assert_eq!(sizes(&small), [PART_RUNS, 1]);
+        let two_servers = [on("a", 0), on("a", 0), on("b", 0)];
+        assert_eq!(sizes(&two_servers), [2, 1]);
+        assert_eq!(cut(&two_servers, false).len(), 1);
     }
 }

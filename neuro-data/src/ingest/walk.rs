@@ -15,6 +15,8 @@ pub(super) struct Found {
     pub(super) run_id: String,
     pub(super) layout: Layout,
     pub(super) path: PathBuf,
+    /// The server it was measured on, where it tells.
+    pub(super) server: Option<String>,
     /// Size of its files.
     pub(super) bytes: u64,
 }
@@ -55,10 +57,12 @@ pub(super) fn find(roots: &[PathBuf], catalogue: &Catalogue, problems: &mut Prob
 }
 
 fn visit(folder: &Path, catalogue: &Catalogue, problems: &mut Problems, found: &mut Vec<Found>) -> Result<()> {
-    let (layout, run_id) = if folder.join(MANIFEST).is_file() {
-        (Layout::Neuro, RunFolder::open(folder).map(|run| run.manifest().run_id.clone()))
+    let (layout, run) = if folder.join(MANIFEST).is_file() {
+        let run =
+            RunFolder::open(folder).map(|run| (run.manifest().run_id.clone(), Some(run.manifest().server.clone())));
+        (Layout::Neuro, run)
     } else if folder.join(REQUESTS_FILE).is_file() {
-        (Layout::Prototype, prototype::PrototypeRun::open(folder, catalogue).map(|run| run.run_id))
+        (Layout::Prototype, prototype::PrototypeRun::open(folder, catalogue).map(|run| (run.run_id, None)))
     } else {
         let mut folders = Vec::new();
         for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
@@ -72,8 +76,11 @@ fn visit(folder: &Path, catalogue: &Catalogue, problems: &mut Problems, found: &
         folders.sort();
         return folders.iter().try_for_each(|folder| visit(folder, catalogue, problems, found));
     };
-    match run_id {
-        Ok(run_id) => found.push(Found { run_id, layout, path: folder.to_owned(), bytes: bytes_of(folder)? }),
+    match run {
+        Ok((run_id, server)) => {
+            let bytes = bytes_of(folder)?;
+            found.push(Found { run_id, layout, path: folder.to_owned(), server, bytes });
+        }
         Err(Error::Problem(problem)) => problems.add(problem)?,
         Err(error) => problems.add(Problem::of_file(folder, format!("{error}; the run is left out")))?,
     }

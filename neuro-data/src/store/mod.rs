@@ -13,6 +13,7 @@ mod writer;
 #[doc(no_inline)]
 pub use arrow;
 pub(crate) use reader::read_schema;
+pub(crate) use reader::{files_of, partition, partition_of};
 pub use reader::{read_table, table_files};
 pub(crate) use row::row;
 pub use row::{Cell, Instant, Row, values_of};

@@ -42,15 +42,51 @@ pub fn table_files<R: Row>(dataset: &Path) -> Result<Vec<PathBuf>> {
     files_of(&dataset.join(R::TABLE))
 }
 
-/// The Parquet files in a folder, in order of name.
-pub(super) fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The Parquet files in a folder and its partitions, in order of name.
+pub(crate) fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let path = entry.map_err(Error::io("list", folder))?.path();
         if path.extension().is_some_and(|extension| extension == "parquet") {
             files.push(path);
+        } else if partition_of(&path).is_some() {
+            files.extend(files_of(&path)?);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// Name of the folder of a server's part of a table, as Hive names partitions: what is no letter, figure, `.`, `-` or `_` is
+/// escaped.
+pub(crate) fn partition(server: &str) -> String {
+    use std::fmt::Write;
+    let mut name = String::from(PARTITION);
+    for byte in server.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => name.push(char::from(byte)),
+            _ => _ = write!(name, "%{byte:02X}"),
+        }
+    }
+    name
+}
+
+/// The name of the partition's folder, `server=…`, that a path ends with.
+pub(crate) fn partition_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str().filter(|name| name.starts_with(PARTITION))
+}
+
+const PARTITION: &str = "server=";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_server_names_a_folder() {
+        assert_eq!(partition("edge-1"), "server=edge-1");
+        assert_eq!(partition("../a b"), "server=..%2Fa%20b");
+        assert_eq!(partition_of(Path::new("x/server=edge-1")), Some("server=edge-1"));
+        assert_eq!(partition_of(Path::new("server=edge-1/part-00000.parquet")), None);
+    }
 }

@@ -15,7 +15,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
 use super::Row;
-use super::reader::files_of;
+use super::reader::{files_of, partition, partition_of};
 use super::writer::parquet_error;
 use crate::{Error, Result};
 
@@ -85,7 +85,14 @@ impl<R: Row> Scan<R> {
                 None => of_servers,
             });
         }
-        let files = files_of(&self.dataset.join(self.folder))?;
+        let mut files = files_of(&self.dataset.join(self.folder))?;
+        if let Some(servers) = &self.servers {
+            let partitions: Vec<String> = servers.iter().map(|server| partition(server)).collect();
+            files.retain(|file| match file.parent().and_then(partition_of) {
+                Some(name) => partitions.iter().any(|partition| partition == name),
+                None => true,
+            });
+        }
         let wanted = [("run_id", runs), ("app", self.apps)];
         let wanted = wanted.into_iter().filter_map(|(column, names)| Some((column, names?))).collect();
         Ok(Rows { files: files.into_iter(), wanted, reader: None, rows: Vec::new().into_iter(), groups: (0, 0) })

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use neuro_data::files::write_atomic;
 
 /// The top-level object of a JSON file.
-pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
+pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
     let text = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let value = serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })?;
     match value {
@@ -18,12 +18,12 @@ pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
 }
 
 /// Writes pretty JSON with a final newline.
-pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { path: path.to_owned(), source })?;
     text.push(b'\n');
     Ok(write_atomic(path, &text)?)
 }
 
-pub(super) fn refuse(path: &Path, key: impl Into<String>, problem: impl Into<String>) -> Error {
+pub(crate) fn refuse(path: &Path, key: impl Into<String>, problem: impl Into<String>) -> Error {
     Error::Key { path: path.to_owned(), key: key.into(), problem: problem.into() }
 }

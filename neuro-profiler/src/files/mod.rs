@@ -9,7 +9,7 @@
 //! ([`neuro_data::files::write_atomic`]).
 
 mod baselines;
-mod json;
+pub(crate) mod json;
 mod sig_params;
 
 pub use baselines::{read_baselines, write_baselines};

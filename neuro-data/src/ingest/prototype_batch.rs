@@ -1,0 +1,207 @@
+//! Requests and readings of the prototype as columns, some ten thousand at a time.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, RecordBatch, StringArray, UInt32Array,
+    UInt64Array, new_null_array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{Field, Schema};
+
+use super::prototype_csv::PrototypeRequest;
+use super::prototype_perf::PerfReading;
+use crate::store::Row;
+use crate::{CounterSample, Error, RequestRecord, RequestStatus, Result, Tally, Tenant};
+
+/// Rows that a batch holds.
+pub(super) const BATCH_ROWS: usize = 32_768;
+
+/// From a run's first arrival to its last, seconds on its replicas' clock; the first is after the last where there is none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) first_s: f64,
+    pub(super) last_s: f64,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { first_s: f64::INFINITY, last_s: f64::NEG_INFINITY }
+    }
+}
+
+impl Span {
+    /// Takes the arrivals of a batch in.
+    pub(super) fn extend(&mut self, requests: &PrototypeRequests) {
+        for arrival in requests.arrival_s.iter().filter(|arrival| !arrival.is_nan()) {
+            (self.first_s, self.last_s) = (self.first_s.min(*arrival), self.last_s.max(*arrival));
+        }
+    }
+
+    /// Its length; 0 without an arrival.
+    pub(super) fn duration_s(self) -> f64 {
+        (self.last_s - self.first_s).max(0.0)
+    }
+}
+
+/// Requests of one tenant. NaN, and the largest length of a queue, stand for what is not known.
+#[derive(Debug, Default)]
+pub(super) struct PrototypeRequests {
+    seq: Vec<u64>,
+    service_s: Vec<f64>,
+    arrival_s: Vec<f64>,
+    departure_s: Vec<f64>,
+    queueing_s: Vec<f64>,
+    queue_len: Vec<u32>,
+}
+
+impl PrototypeRequests {
+    pub(super) fn len(&self) -> usize {
+        self.seq.len()
+    }
+
+    pub(super) fn push(&mut self, request: PrototypeRequest) {
+        self.seq.push(request.seq);
+        self.service_s.push(request.service_s.unwrap_or(f64::NAN));
+        self.arrival_s.push(request.arrival_s.unwrap_or(f64::NAN));
+        self.departure_s.push(request.departure_s.unwrap_or(f64::NAN));
+        self.queueing_s.push(request.queueing_s.unwrap_or(f64::NAN));
+        self.queue_len.push(request.queue_len.unwrap_or(u32::MAX));
+    }
+
+    /// Counts what became of the requests: one with a service time was answered, one without was not by the end of the run.
+    pub(super) fn tally(&self, span: Span, tally: &mut Tally) {
+        // The last arrival belongs to the window that ends with it.
+        let latest = span.duration_s().next_down();
+        for ((&service, &arrival), &queueing) in self.service_s.iter().zip(&self.arrival_s).zip(&self.queueing_s) {
+            let start = if queueing.is_nan() { arrival } else { arrival + queueing };
+            let sample_start = if start.is_nan() {
+                f64::NEG_INFINITY
+            } else if start > span.last_s {
+                f64::INFINITY
+            } else {
+                (start - span.first_s).min(latest)
+            };
+            let served = (!service.is_nan()).then_some(service);
+            tally.request(status_of(service), false, Some(sample_start), served);
+        }
+    }
+
+    /// The rows of a tenant of a run in its table.
+    pub(super) fn into_columns(self, run_id: &str, tenant: &Tenant, span: Span) -> Result<RecordBatch> {
+        let rows = self.len();
+        let since_first = |seconds: f64| seconds - span.first_s;
+        let starts =
+            self.arrival_s.iter().zip(&self.queueing_s).map(|(arrival, wait)| since_first(arrival + wait)).collect();
+        let ends = self.departure_s.iter().map(|seconds| since_first(*seconds)).collect();
+        let queue_len = self.queue_len.iter().map(|length| (*length < u32::MAX).then_some(*length));
+        // With one replica there is no doubt which it was.
+        let replica: ArrayRef = match tenant.instances {
+            1 => Arc::new(UInt32Array::from_value(0, rows)),
+            _ => Arc::new(UInt32Array::new_null(rows)),
+        };
+        let status = self.service_s.iter().map(|s| i8::from(status_of(*s) == RequestStatus::Censored)).collect();
+        let names =
+            StringArray::from_iter_values([RequestStatus::Ok, RequestStatus::Censored].map(RequestStatus::name));
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("run_id", constant(run_id, rows)?),
+            ("tenant_id", constant(&tenant.id, rows)?),
+            ("app", constant(&tenant.app, rows)?),
+            ("replica", replica),
+            ("seq", Arc::new(UInt64Array::from(self.seq))),
+            ("start_s", known(starts)),
+            ("end_s", known(ends)),
+            ("queue_len", Arc::new(queue_len.collect::<UInt32Array>())),
+            ("status", dictionary(status, names)?),
+            ("warmup", Arc::new(BooleanArray::from(vec![false; rows]))),
+            ("service_s", known(self.service_s)),
+            ("queueing_s", known(self.queueing_s)),
+        ];
+        batch_of::<RequestRecord>(columns, rows)
+    }
+}
+
+/// One with a service time was answered.
+fn status_of(service_s: f64) -> RequestStatus {
+    if service_s.is_nan() { RequestStatus::Censored } else { RequestStatus::Ok }
+}
+
+/// A column in which NaN is null.
+fn known(values: Vec<f64>) -> ArrayRef {
+    let nulls = values.iter().any(|x| x.is_nan()).then(|| values.iter().map(|x| !x.is_nan()).collect::<NullBuffer>());
+    Arc::new(Float64Array::new(values.into(), nulls))
+}
+
+/// Readings of one replica as columns.
+pub(super) struct CounterReadings<'a> {
+    run_id: &'a str,
+    tenant_id: &'a str,
+    replica: u32,
+    time_s: Vec<f64>,
+    events: Vec<String>,
+    event: Vec<i8>,
+    count: Vec<Option<u64>>,
+}
+
+impl<'a> CounterReadings<'a> {
+    pub(super) fn new(run_id: &'a str, tenant_id: &'a str, replica: u32) -> Self {
+        let (time_s, events, event, count) = Default::default();
+        Self { run_id, tenant_id, replica, time_s, events, event, count }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.time_s.len()
+    }
+
+    pub(super) fn push(&mut self, reading: PerfReading<'_>) {
+        let known = self.events.iter().position(|event| event == reading.event);
+        let place = known.unwrap_or_else(|| {
+            self.events.push(reading.event.to_owned());
+            self.events.len() - 1
+        });
+        // perf opens a handful of events; a file with over a hundred is damaged, and its further ones are passed over.
+        let Ok(place) = i8::try_from(place) else { return };
+        self.time_s.push(reading.time_s);
+        self.event.push(place);
+        self.count.push(reading.count);
+    }
+
+    /// The columns so far; they are empty then.
+    pub(super) fn take(&mut self) -> Result<RecordBatch> {
+        let rows = self.len();
+        let names = StringArray::from_iter_values(&self.events);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("run_id", constant(self.run_id, rows)?),
+            ("tenant_id", constant(self.tenant_id, rows)?),
+            ("replica", Arc::new(UInt32Array::from(vec![self.replica; rows]))),
+            ("time_s", Arc::new(Float64Array::from(std::mem::take(&mut self.time_s)))),
+            ("event", dictionary(std::mem::take(&mut self.event), names)?),
+            ("count", Arc::new(self.count.drain(..).collect::<UInt64Array>())),
+        ];
+        batch_of::<CounterSample>(columns, rows)
+    }
+}
+
+/// A column of one value.
+fn constant(value: &str, rows: usize) -> Result<ArrayRef> {
+    dictionary(vec![0; rows], StringArray::from_iter_values([value]))
+}
+
+/// A column of names by their places.
+fn dictionary(places: Vec<i8>, names: StringArray) -> Result<ArrayRef> {
+    let column = DictionaryArray::try_new(Int8Array::from(places), Arc::new(names));
+    Ok(Arc::new(column.map_err(|e| Error::invalid("column", e, "names by their places"))?))
+}
+
+/// A batch of the columns of a table, null where there is none. Names may be dictionaries: they are stored as names.
+fn batch_of<R: Row>(columns: Vec<(&str, ArrayRef)>, rows: usize) -> Result<RecordBatch> {
+    let schema = R::schema();
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for field in schema.fields() {
+        let column = columns.iter().find(|(name, _)| name == field.name()).map(|(_, column)| Arc::clone(column));
+        let column = column.unwrap_or_else(|| new_null_array(field.data_type(), rows));
+        fields.push(Field::new(field.name(), column.data_type().clone(), field.is_nullable()));
+        arrays.push(column);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| Error::invalid("columns", e, R::TABLE))
+}

@@ -1,0 +1,130 @@
+//! Solves in processes of their own: several at once where a solver's library allows one, and a time limit that holds even when
+//! the solver does not look at the clock.
+//!
+//! The worker is any program that calls [`serve`]; this crate has one, `neuro-opt-worker`. It reads one request from its standard
+//! input, answers on its standard output and ends; it ends at once when its standard input is closed, so that it does not outlive
+//! the program that started it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{MipSolver, Solution, SolveOptions};
+use crate::model::Model;
+use crate::{Error, Outcome, Result, Termination};
+
+/// What the answer's line begins with; a solver's library may write other lines.
+const ANSWER: &str = "neuro-answer ";
+/// How long a worker may go on beyond its limit before it is killed.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A solver in a process of its own for each solve.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    program: PathBuf,
+    arguments: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Request<M> {
+    model: M,
+    options: SolveOptions,
+}
+
+impl Worker {
+    /// The worker that this command starts: a program that calls [`serve`].
+    pub fn new(program: impl Into<PathBuf>, arguments: impl IntoIterator<Item = String>) -> Self {
+        Self { program: program.into(), arguments: arguments.into_iter().collect() }
+    }
+
+    fn fault(&self, problem: impl std::fmt::Display) -> Error {
+        Error::Solver { solver: "worker", problem: format!("{}: {problem}", self.program.display()) }
+    }
+}
+
+/// Kills the process when it is let go.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl MipSolver for Worker {
+    fn name(&self) -> &'static str {
+        "worker"
+    }
+
+    fn solve(&self, model: &Model, options: &SolveOptions) -> Result<Solution> {
+        let start = Instant::now();
+        let request = serde_json::to_string(&Request { model, options: options.clone() }).map_err(|e| self.fault(e))?;
+        let child = Command::new(&self.program)
+            .args(&self.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| self.fault(error))?;
+        let mut running = Running(child);
+        let (Some(mut input), Some(output)) = (running.0.stdin.take(), running.0.stdout.take()) else {
+            return Err(self.fault("it has no standard input or output"));
+        };
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(std::result::Result::ok);
+            let answer = lines.into_iter().find_map(|line| line.strip_prefix(ANSWER).map(str::to_owned));
+            // The receiver is gone if the limit came first.
+            let _ = sender.send(answer);
+        });
+        input.write_all(request.as_bytes()).and_then(|()| input.write_all(b"\n")).map_err(|e| self.fault(e))?;
+        input.flush().map_err(|error| self.fault(error))?;
+        let received = match options.time {
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(limit) => receiver.recv_timeout((limit + GRACE).saturating_sub(start.elapsed())),
+        };
+        match received {
+            Ok(Some(answer)) => {
+                let answer: std::result::Result<Solution, String> =
+                    serde_json::from_str(&answer).map_err(|error| self.fault(error))?;
+                answer.map_err(|problem| self.fault(problem))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = start.elapsed().as_secs_f64();
+                let termination = Termination::TimeLimit;
+                Ok(Solution {
+                    outcome: Outcome { termination, objective: None, bound: None, nodes: 0, seconds },
+                    values: None,
+                })
+            }
+            _ => Err(self.fault("it ended without an answer")),
+        }
+    }
+}
+
+/// Answers one request on standard input and output with `solver`, and ends the process when standard input is closed before.
+///
+/// # Errors
+///
+/// [`Error::Solver`] if the request cannot be read or the answer cannot be written.
+pub fn serve(solver: &dyn MipSolver) -> Result<()> {
+    let fault = |problem: String| Error::Solver { solver: "worker", problem };
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| fault(error.to_string()))?;
+    let request: Request<Model> = serde_json::from_str(&line).map_err(|error| fault(error.to_string()))?;
+    std::thread::spawn(|| {
+        // The parent has closed its end, or is gone: nobody waits for the answer.
+        let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    let answer = solver.solve(&request.model, &request.options).map_err(|error| error.to_string());
+    let text = serde_json::to_string(&answer).map_err(|error| fault(error.to_string()))?;
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{ANSWER}{text}").and_then(|()| output.flush()).map_err(|error| fault(error.to_string()))
+}
