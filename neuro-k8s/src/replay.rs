@@ -286,7 +286,7 @@ mod tests {
         Instance {
             servers: vec![server("s one"), server("s two"), server("idle")],
             requests: vec![
-                request("r/a", "tclf-rf", 3, 4.0, 0.02, Sla::Mean),
+                request("r/a", "tclf-rf", 3, 4.0, 1.0 / 64.0, Sla::Mean),
                 request("b", "kalman-gru", 1, 8.0, 0.01, Sla::P95),
                 request("c", "text-bert", 1, 1.0, 1.0, Sla::P75),
                 request("d", "kalman-gru", 1, 16.0, 0.01, Sla::P95),
@@ -353,24 +353,24 @@ mod tests {
         let judge = |on_one, on_two, bert| {
             replay.judge(&[row(one, 0, on_one), row(one, 1, Some(0.0125)), row(two, 0, on_two), row(two, 1, bert)])
         };
-        let report = judge(Some(0.015), Some(0.02), Some(0.5));
+        let report = judge(Some(1.0 / 128.0), Some(1.0 / 64.0), Some(0.5));
         let by_id = |report: &ReplayReport| {
             let requests = report.requests.iter();
             requests.map(|r| (r.id.clone(), r.measured_s, r.violated)).collect::<Vec<_>>()
         };
         let (a, b, c) = ("r/a".to_owned(), "b".to_owned(), "c".to_owned());
-        // The bound itself is kept; the figures are exact, for all requests took the same time.
+        // Reaching the bound is keeping it; the figures are exact, for all requests took the same power of two.
         let verdicts = by_id(&report);
-        assert!((verdicts[0].1.unwrap() - 0.02).abs() < 1e-12);
+        assert_eq!(verdicts[0], (a.clone(), Some(1.0 / 64.0), false));
         assert_eq!(verdicts[1], (b.clone(), Some(0.0125), true));
         assert_eq!(verdicts[2], (c.clone(), Some(0.5), false));
         assert_eq!((report.revenue_planned, report.revenue_kept, report.revenue_lost), (13.0, 5.0, 8.0));
         assert_eq!(report.violation_rate, 1.0 / 3.0);
         assert!((report.mean_excess.unwrap() - 0.25).abs() < 1e-9 && report.max_excess == report.mean_excess);
 
-        let report = judge(Some(0.03), Some(0.01), None);
+        let report = judge(Some(3.0 / 128.0), Some(1.0 / 128.0), None);
         let verdicts = by_id(&report);
-        assert_eq!(verdicts[0], (a, Some(0.03), true), "one of two servers is enough to break it");
+        assert_eq!(verdicts[0], (a, Some(3.0 / 128.0), true), "one of two servers is enough to break it");
         assert_eq!(verdicts[2], (c, None, true), "nothing that came was served");
         assert_eq!((report.revenue_kept, report.violation_rate), (0.0, 1.0));
         assert!((report.max_excess.unwrap() - 0.5).abs() < 1e-9);
