@@ -9,6 +9,7 @@
 //! - *An infeasible model still has values*: they are not read.
 //! - *Preprocessing has given wrong answers*: "infeasible", and a solution that fails the check, are confirmed or replaced by a second
 //!   solve without it.
+//! - *Preprocessing ends the program* by an assertion on some models with special ordered sets: it is off for these.
 //! - *`sec` is CPU time* unless `timeMode` is `elapsed`.
 //! - *With a gap the reported bound was wrong*: none is ever set.
 //! - *Solves at the same time disturb one another*: a lock is held; [`worker`](super::worker) gets around it with processes.
@@ -129,6 +130,8 @@ fn attempt(columns: &Columns, options: &SolveOptions, start: Instant, preprocess
     }
     if !preprocess {
         parameters.push(("presolve", "off".to_owned()));
+    }
+    if !preprocess || !columns.sos1.is_empty() {
         parameters.push(("preprocess", "off".to_owned()));
     }
     library::solve(columns, &parameters)
