@@ -66,6 +66,7 @@ mod search;
 pub mod solver;
 mod split_form;
 mod tightening;
+mod verify;
 
 pub use domain::{Domain, InputRow};
 pub use error::{Error, Result};
@@ -77,5 +78,6 @@ pub use network_problem::NetworkProblem;
 pub use outcome::{Outcome, PrimalStatus, Sense, Termination};
 pub use search::Search;
 pub use tightening::{Level, LevelReport, Tightened, Tightening, tighten};
+pub use verify::{Verdict, verify};
 pub use relu::{PhaseCounts, ReluPhase};
 pub use split_form::{Affine, SplitForm, SplitUnit};

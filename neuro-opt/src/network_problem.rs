@@ -51,6 +51,11 @@ impl NetworkProblem {
         self.sense
     }
 
+    /// The same in this direction.
+    pub fn with_sense(&self, sense: Sense) -> Self {
+        Self { sense, ..self.clone() }
+    }
+
     /// `x` moved into the box and onto whole numbers where it is off by rounding, if it then lies in the domain.
     pub(crate) fn admitted(&self, x: &[f64]) -> Option<Vec<f64>> {
         let domain = &self.domain;

@@ -151,9 +151,7 @@ pub fn tighten(
         if level == Level::LpCutoff {
             x = incumbent(problem, &domain, &bounds, tightening)?;
             let Some((_, value)) = &x else { continue };
-            // A little worse than what is held, so that rounding does not exclude it.
-            let worse = 1e-9 * value.abs().max(1.0);
-            let value = if problem.sense() == Sense::Maximise { value - worse } else { value + worse };
+            let value = a_little_worse(problem, *value);
             cutoff = Some(Cutoff { objective: problem.objective().to_vec(), sense: problem.sense(), value });
         }
         for _ in 0..tightening.rounds {
@@ -174,7 +172,8 @@ pub fn tighten(
     }
     if tightening.level >= Level::Mip {
         let since = Instant::now();
-        let cutoff = levels_cutoff(&x, problem);
+        // What was cut off before stays cut off.
+        let cutoff = x.as_ref().map(|(_, value)| a_little_worse(problem, *value));
         let budget = UnitBudget { nodes: tightening.unit_nodes, deadline };
         let solves = mip(network, &domain, &mut bounds, budget)?;
         report(Level::Mip, &bounds, solves, since, cutoff)?;
@@ -182,11 +181,10 @@ pub fn tighten(
     Ok(Some(Tightened { domain, bounds, levels, x: x.map(|(x, _)| x) }))
 }
 
-/// The cutoff that bounds made after [`Level::LpCutoff`] inherit.
-fn levels_cutoff(x: &Option<(Vec<f64>, f64)>, problem: &NetworkProblem) -> Option<f64> {
-    let (_, value) = x.as_ref()?;
-    let worse = 1e-9 * value.abs().max(1.0);
-    Some(if problem.sense() == Sense::Maximise { value - worse } else { value + worse })
+/// A little worse than what is held, so that neither rounding nor a solver's tolerances exclude it.
+fn a_little_worse(problem: &NetworkProblem, value: f64) -> f64 {
+    let worse = 1e-5 * value.abs().max(1.0);
+    if problem.sense() == Sense::Maximise { value - worse } else { value + worse }
 }
 
 /// The domain under its rows, by what fits it; `None` if they leave nothing.

@@ -132,7 +132,30 @@ impl NetworkMethod for Milp<'_> {
     fn optimise(&self, problem: &NetworkProblem, limits: &Limits, observer: Observer<'_>) -> Result<NetworkOutcome> {
         let start = Instant::now();
         limits.check()?;
-        let Some(tightened) = tighten(problem, &self.tightening, limits, start)? else {
+        let outcome = self.attempt(problem, &self.tightening, limits, start, observer);
+        match outcome {
+            // Bounds under a cutoff can leave less room than a solver's tolerances need: once more without.
+            Err(Error::Contradiction(_) | Error::Unconfirmed { .. } | Error::BoundContradicted { .. } | Error::Solver { .. })
+                if self.tightening.level > Level::Lp =>
+            {
+                let plain = Tightening { level: Level::Lp, ..self.tightening.clone() };
+                self.attempt(problem, &plain, limits, start, observer)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl Milp<'_> {
+    fn attempt(
+        &self,
+        problem: &NetworkProblem,
+        tightening: &Tightening,
+        limits: &Limits,
+        start: Instant,
+        observer: Observer<'_>,
+    ) -> Result<NetworkOutcome> {
+        let Some(tightened) = tighten(problem, tightening, limits, start)? else {
             return Ok(NetworkOutcome::infeasible(start, Vec::new()));
         };
         let (model, x, _) = self.model(problem, &tightened)?;

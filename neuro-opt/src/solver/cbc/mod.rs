@@ -7,8 +7,10 @@
 //! - *Special ordered sets without an integer column* are ignored, and a model without integers is not "launched": one free
 //!   binary is added to either.
 //! - *An infeasible model still has values*: they are not read.
-//! - *Preprocessing has given wrong answers*: "infeasible", and a solution that fails the check, are confirmed or replaced by a second
-//!   solve without it.
+//! - *Preprocessing has given wrong answers, and a start that is already optimal "infeasible"*: "infeasible", and a solution that fails
+//!   the check, are confirmed or replaced by a second solve without either.
+//! - *A solution must be better by 1e-5* to be taken, unless `increment` says otherwise: it is 1e-9.
+//! - *Preprocessing ends the program* by an assertion on some models with special ordered sets: it is off for these.
 //! - *`sec` is CPU time* unless `timeMode` is `elapsed`.
 //! - *With a gap the reported bound was wrong*: none is ever set.
 //! - *Solves at the same time disturb one another*: a lock is held; [`worker`](super::worker) gets around it with processes.
@@ -47,11 +49,12 @@ impl MipSolver for Cbc {
 
     fn solve(&self, model: &Model, options: &SolveOptions) -> Result<Solution> {
         let start = Instant::now();
-        let columns = columns(model);
+        let mut columns = columns(model);
         let answer = attempt(&columns, options, start, true)?;
         let read = |answer: &Answer| Reading::of(model, answer);
         let (mut reading, mut nodes) = (read(&answer), answer.nodes);
         if reading.needs_confirmation {
+            columns.start_values = None;
             let again = attempt(&columns, options, start, false)?;
             nodes += again.nodes;
             let confirmed = read(&again);
@@ -118,7 +121,7 @@ impl Reading {
 
 /// One solve in the time that is left.
 fn attempt(columns: &Columns, options: &SolveOptions, start: Instant, preprocess: bool) -> Result<Answer> {
-    let mut parameters: Vec<(&str, String)> = vec![("logLevel", "0".to_owned())];
+    let mut parameters: Vec<(&str, String)> = vec![("logLevel", "0".to_owned()), ("increment", "1e-9".to_owned())];
     if let Some(limit) = options.time {
         let left = limit.saturating_sub(start.elapsed()).max(Duration::from_millis(10));
         parameters.push(("timeMode", "elapsed".to_owned()));
@@ -129,6 +132,8 @@ fn attempt(columns: &Columns, options: &SolveOptions, start: Instant, preprocess
     }
     if !preprocess {
         parameters.push(("presolve", "off".to_owned()));
+    }
+    if !preprocess || !columns.sos1.is_empty() {
         parameters.push(("preprocess", "off".to_owned()));
     }
     library::solve(columns, &parameters)

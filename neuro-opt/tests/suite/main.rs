@@ -1,0 +1,14 @@
+//! The tests of the embedding library, one binary.
+#![allow(missing_docs)]
+
+mod bounds;
+#[cfg(feature = "cbc")]
+mod cbc_traps;
+#[cfg(any(feature = "cbc", feature = "highs"))]
+mod conformance;
+mod encodings;
+mod errors;
+mod files;
+mod methods;
+mod network;
+mod simplex;
