@@ -53,6 +53,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DataCommand,
     },
+<<<<<<< HEAD
     /// Fit a latency profiler to a dataset, or import the prototype's.
     #[command(after_help = "Examples:\n  neuro train dataset --out profiler\n  \
         neuro train dataset --monotone --seeds 3 --svg loss.svg --out profiler\n  \
@@ -69,6 +70,18 @@ pub(crate) enum Command {
         after_help = "Example:\n  neuro evaluate dataset server-state perx trees --out evaluation --learning-curve 100,200,500"
     )]
     Evaluate(EvaluateArgs),
+=======
+    /// Put a placement to the test: run it and hold what is measured against what was promised.
+    #[command(after_help = "Examples:\n  neuro replay --plan plan.json --instance instance.json --target sim\n  \
+        neuro replay --plan plan.json --instance instance.json --target local --duration 30 --json\n\n\
+        On this machine the servers of the plan are replayed one after another, whatever their kind.")]
+    Replay(ReplayArgs),
+    /// Work with the simulated servers.
+    Sim {
+        #[command(subcommand)]
+        command: SimCommand,
+    },
+>>>>>>> sim
     /// Tell the versions of this command and of the solver it is linked to.
     Version {
         /// One JSON object on standard output.
@@ -90,6 +103,87 @@ pub(crate) enum Command {
 pub(crate) enum AppCommand {
     /// Serve one application in the foreground.
     Serve(ServeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReplayArgs {
+    /// The placement, JSON.
+    #[arg(long)]
+    pub(crate) plan: PathBuf,
+    /// The problem that it answers, JSON.
+    #[arg(long)]
+    pub(crate) instance: PathBuf,
+    /// Where to run it.
+    #[arg(long, value_enum, default_value = "sim")]
+    pub(crate) target: TargetKind,
+    /// A TOML file of simulated servers and services; the built-in ones by default. Servers are of the kinds that the instance
+    /// names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sim: Option<PathBuf>,
+    /// Folder for runs and dataset.
+    #[arg(long, default_value = "neuro-replay")]
+    pub(crate) out: PathBuf,
+    /// Master seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Measured window, seconds [default: 10; simulated: 1800]
+    #[arg(long)]
+    pub(crate) duration: Option<f64>,
+    /// Load before the window, seconds [default: 1; simulated: 30]
+    #[arg(long)]
+    pub(crate) warmup: Option<f64>,
+    /// How long unfinished requests are awaited after the window, seconds [default: 2; simulated: 30]
+    #[arg(long)]
+    pub(crate) drain: Option<f64>,
+    /// Compute threads of each replica [default: 1]; not of simulated ones.
+    #[arg(long)]
+    pub(crate) threads: Option<u32>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// File that keeps two drivers off this machine.
+    #[arg(long, hide = true)]
+    pub(crate) lock: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Print the built-in parameters, as a file to start from.
+    Parameters,
+    /// Fit a simulated server to a measured dataset and report how far it is off on runs that it was not fitted to.
+    #[command(after_help = "Examples:\n  neuro sim calibrate --data neuro-out/dataset --out sim.toml\n  \
+        neuro sim calibrate --data examples/data/dataset --out sim.toml --report calibration.json\n\n\
+        Demands come from the baseline runs, parallelism, pressure and sensitivity from the pairwise ones; the random runs are\n\
+        held out and judge the result.")]
+    Calibrate(CalibrateArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CalibrateArgs {
+    /// The dataset: baseline, pairwise and random runs of one server.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Where the parameters go, TOML.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Where the report goes too, JSON.
+    #[arg(long)]
+    pub(crate) report: Option<PathBuf>,
+    /// Name of the kind of server that is made.
+    #[arg(long, default_value = "calibrated")]
+    pub(crate) kind: String,
+    /// Cores of the server; those that its runs tell of by default.
+    #[arg(long)]
+    pub(crate) cores: Option<f64>,
+    /// Seed of the simulated runs.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -14,6 +14,7 @@ pub mod local;
 mod lock;
 mod observer;
 mod pacer;
+pub mod replay;
 pub mod schedule;
 mod scheduling;
 #[cfg(feature = "sim")]

@@ -27,7 +27,7 @@ const RUNS: u64 = 16;
 const STUDENT_T: f64 = 4.073;
 
 fn params(cores: f64, services: Vec<Service>) -> SimParams {
-    let kinds = vec![ServerKind { name: "k".into(), cores, speed: 1.0, bandwidth_gbs: 10.0 }];
+    let kinds = vec![ServerKind { name: "k".into(), cores, speed: 1.0, bandwidth_gbs: 10.0, waiting_pressure: 1.0 }];
     let params = SimParams { kinds, services };
     params.validate().unwrap();
     params
@@ -239,11 +239,16 @@ fn plain(spec: &RunSpec, params: &SimParams) -> Vec<(usize, u32, f64)> {
             let middle = (low + high) / 2.0;
             *if wanted(middle) > kind.cores { &mut high } else { &mut low } = middle;
         }
-        let pressure: f64 = running.iter().map(|r| service(r.tenant).pressure_gbs).sum();
+        let part = |r: &Running| service(r.tenant).parallelism.min(low) / service(r.tenant).parallelism;
+        let traffic = |r: &Running| {
+            let kept = kind.waiting_pressure + (1.0 - kind.waiting_pressure) * part(r);
+            kept * service(r.tenant).pressure_gbs
+        };
+        let pressure: f64 = running.iter().map(traffic).sum();
         let rate = |r: &Running| {
             let service = service(r.tenant);
-            let others = (pressure - service.pressure_gbs) / kind.bandwidth_gbs;
-            let cores = service.parallelism.min(low) / service.parallelism;
+            let others = (pressure - traffic(r)) / kind.bandwidth_gbs;
+            let cores = part(r);
             kind.speed * cores / (1.0 + service.sensitivity * others * others)
         };
         let next_end = running.iter().map(|r| now_s + r.left_s / rate(r)).fold(f64::INFINITY, f64::min);
@@ -284,6 +289,7 @@ proptest! {
     fn virtual_clocks_say_what_a_plain_simulation_says(
         seed in 0u64..1_000,
         cores in 1.0f64..6.0,
+        waiting_pressure in 0.0f64..1.0,
         services in prop::collection::vec((0.05f64..0.4, 0.3f64..5.0, 0.0f64..4.0, 0.0f64..3.0), 1..4),
         tenants in prop::collection::vec((0usize..4, 1u32..5, 0.3f64..3.0), 1..5),
     ) {
@@ -302,6 +308,7 @@ proptest! {
             tenants.iter().map(|&(app, instances, rate)| (ids[app % services.len()], instances, rate)).collect();
         let mut params = params(cores, services);
         params.kinds[0].speed = 0.8;
+        params.kinds[0].waiting_pressure = waiting_pressure;
         let spec = spec(seed, phases(2.0, 15.0, 5.0), &tenants);
         let simulated = run(&spec, &params);
         let mut ends: Vec<(usize, u32, f64)> = simulated

@@ -5,8 +5,11 @@ mod datapoints;
 mod destroy;
 mod evaluate;
 mod ingest;
+mod place;
 mod predict;
+mod replay;
 mod run;
+mod sim;
 mod stats;
 mod train;
 mod version;
@@ -18,7 +21,7 @@ use anyhow::Context;
 use neuro_data::Catalogue;
 use neuro_k8s::sim::SimParams;
 
-use crate::args::{AppCommand, Args, Command, DataCommand, SimArgs};
+use crate::args::{AppCommand, Args, Command, DataCommand};
 
 /// Does what the command line asks for.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
@@ -34,6 +37,8 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Train(args) => train::train(*args),
         Command::Predict(args) => predict::predict(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
+        Command::Replay(args) => replay::replay(args),
+        Command::Sim { command } => sim::sim(command),
         Command::Version { json } => Ok(version::version(json)),
         Command::Destroy { run, target } => destroy::destroy(&run, target),
     }
@@ -72,8 +77,8 @@ fn read_catalogue(extension: Option<&Path>) -> anyhow::Result<Catalogue> {
 }
 
 /// The parameters of simulated servers.
-fn read_sim(args: &SimArgs) -> anyhow::Result<SimParams> {
-    let Some(path) = &args.sim else { return Ok(SimParams::built_in()) };
+fn read_sim(file: Option<&Path>) -> anyhow::Result<SimParams> {
+    let Some(path) = file else { return Ok(SimParams::built_in()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     SimParams::from_toml(&text).with_context(|| format!("in {}", path.display()))
 }

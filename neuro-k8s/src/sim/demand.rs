@@ -1,5 +1,6 @@
 //! Service demand: how long an inference takes alone.
 
+use neuro_data::summary::quantile_of_sorted;
 use neuro_data::{Error, Result};
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -41,6 +42,25 @@ impl Demand {
             Self::Quantiles { values_s } => {
                 let pieces = values_s.len().saturating_sub(1).max(1) as f64;
                 values_s.windows(2).map(|ends| (ends[0] + ends[1]) / 2.0).sum::<f64>() / pieces
+            }
+        }
+    }
+
+    /// Mean, p75 and p95, seconds.
+    pub fn figures(&self) -> [f64; 3] {
+        let mean_s = self.mean_s();
+        match self {
+            Self::Constant { .. } => [mean_s; 3],
+            Self::Exponential { .. } => [mean_s, -0.25f64.ln() * mean_s, -0.05f64.ln() * mean_s],
+            Self::Lognormal { cv, .. } => {
+                // 75 % and 95 % points of the standard normal.
+                const NORMAL: [f64; 2] = [0.674_489_750_196_081_7, 1.644_853_626_951_472_7];
+                let variance = (cv * cv).ln_1p();
+                let [p75, p95] = NORMAL.map(|z| mean_s * (z * variance.sqrt() - variance / 2.0).exp());
+                [mean_s, p75, p95]
+            }
+            Self::Quantiles { values_s } => {
+                [mean_s, quantile_of_sorted(values_s, 0.75), quantile_of_sorted(values_s, 0.95)]
             }
         }
     }
@@ -148,6 +168,12 @@ mod tests {
             // Four standard errors of the mean.
             assert!((drawn / mean - 1.0).abs() <= 4.0 * cv / (n as f64).sqrt() + 1e-12, "{demand:?}: {drawn}");
             assert!((variance.sqrt() / drawn - cv).abs() < 0.02 * (1.0 + cv), "{demand:?}");
+            let mut sorted = draws.clone();
+            sorted.sort_by(f64::total_cmp);
+            let [_, p75, p95] = demand.figures();
+            for (q, figure) in [(0.75, p75), (0.95, p95)] {
+                assert!((quantile_of_sorted(&sorted, q) / figure - 1.0).abs() < 0.02, "{demand:?}: {q}");
+            }
             assert!((demand.scaled(2.0).mean_s() - 2.0 * mean).abs() < 1e-12);
         }
     }

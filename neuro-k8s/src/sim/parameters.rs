@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::demand::{Demand, invalid};
 
+/// The built-in parameters as they are written, with what each figure is.
+pub const BUILT_IN: &str = include_str!("built_in.toml");
+
 /// A kind of server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +20,18 @@ pub struct ServerKind {
     pub speed: f64,
     /// Memory bandwidth, GB/s.
     pub bandwidth_gbs: f64,
+    /// Share of its pressure that an inference keeps while it gets no core, 0 to 1: 1 where caches are fought over, 0 where
+    /// bandwidth is; 1 by default.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub waiting_pressure: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 /// What a pause for garbage collection costs a replica.
@@ -125,7 +140,7 @@ impl SimParams {
     /// The nine services of the NeuRO study on two kinds of servers of 16 cores, `edge-a` and the slower `edge-b`.
     #[expect(clippy::expect_used, reason = "the text is part of this crate and a test reads it")]
     pub fn built_in() -> Self {
-        toml::from_str(include_str!("built_in.toml")).expect("the built-in parameters are valid")
+        toml::from_str(BUILT_IN).expect("the built-in parameters are valid")
     }
 
     /// Reads and checks parameters.
@@ -161,6 +176,9 @@ impl SimParams {
             positive(field("cores"), kind.cores, "a positive number")?;
             positive(field("speed"), kind.speed, "a positive number")?;
             positive(field("bandwidth_gbs"), kind.bandwidth_gbs, "a positive number of GB/s")?;
+            if !(0.0..=1.0).contains(&kind.waiting_pressure) {
+                return Err(invalid(field("waiting_pressure"), kind.waiting_pressure, "a share from 0 to 1"));
+            }
             if kind.name.is_empty() || self.kinds[..i].iter().any(|other| other.name == kind.name) {
                 return Err(invalid(field("name"), &kind.name, "a name that stands once"));
             }
@@ -243,6 +261,7 @@ mod tests {
     fn parameters_survive_toml() {
         let mut params = SimParams::built_in();
         params.services[0].garbage = Some(Garbage { every: 100, pause_s: 0.2 });
+        params.kinds[1].waiting_pressure = 0.25;
         params.services[1].startup_s = 3.0;
         params.services[2].demand = Demand::Quantiles { values_s: vec![0.1, 0.25, 1.0 / 3.0] };
         let text = params.to_toml().unwrap();
@@ -263,6 +282,7 @@ mod tests {
         broken("speed", |p| p.kinds[0].speed = f64::NAN);
         broken("bandwidth_gbs", |p| p.kinds[0].bandwidth_gbs = -1.0);
         broken("name", |p| p.kinds[1].name = p.kinds[0].name.clone());
+        broken("waiting_pressure", |p| p.kinds[0].waiting_pressure = 1.1);
         broken("kind", |p| p.kinds.clear());
         broken("parallelism", |p| p.services[0].parallelism = 0.0);
         broken("sensitivity", |p| p.services[0].sensitivity = -0.1);

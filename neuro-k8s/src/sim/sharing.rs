@@ -4,16 +4,18 @@
 //! with caps*: each gets c_a = min(p_a, φ), where φ is the level at which Σ n_a·c_a = C, or infinite where all caps together
 //! stay below C.
 //!
-//! Each running inference weighs on the memory with m_a GB/s, the traffic it asks for when nothing holds it up. With
-//! P = Σ n_a·m_a and the server's bandwidth B, an inference of application a meets P − m_a of the others and is slowed down by
+//! Each running inference presses on the memory with up to m_a GB/s, the traffic it asks for when nothing holds it up. Where it
+//! gets only a part of the cores that it could use it keeps the share w of that, and the rest goes with its cores:
+//! t_a = m_a·(w + (1 − w)·c_a/p_a). A server of w = 1 is one where caches are fought over, of w = 0 one where bandwidth is. With
+//! P = Σ n_a·t_a and the server's bandwidth B, an inference of application a meets P − t_a of the others and is slowed down by
 //!
-//! 1 + s_a·((P − m_a)/B)²,
+//! 1 + s_a·((P − t_a)/B)²,
 //!
 //! s_a being its sensitivity: the further time that it takes, in units of its time alone, where the others ask for the whole
 //! bandwidth. The square says that a bandwidth, or a cache, is felt as it runs out. So an inference of demand d takes
 //! d·stretch_a seconds at such a load, with
 //!
-//! stretch_a = (p_a/c_a)·(1 + s_a·((P − m_a)/B)²) / speed.
+//! stretch_a = (p_a/c_a)·(1 + s_a·((P − t_a)/B)²) / speed.
 //!
 //! ## References
 //! - L. Kleinrock, *Queueing Systems, Volume II: Computer Applications*, Wiley, 1976, section 4.4 (processor sharing).
@@ -28,11 +30,16 @@ use super::parameters::{ServerKind, Service};
 pub(super) struct Sharing {
     cores: f64,
     inverse_speed: f64,
+    /// w.
+    waiting: f64,
     parallelism: Vec<f64>,
+    inverse_parallelism: Vec<f64>,
     /// m_a, GB/s.
     pressure: Vec<f64>,
     /// s_a / B², s²/GB².
     sensitivity: Vec<f64>,
+    /// t_a at the present load, GB/s.
+    traffic: Vec<f64>,
     /// Cores of each running inference at the present load.
     pub(super) share: Vec<f64>,
     /// Seconds that a second of demand takes at the present load.
@@ -50,9 +57,12 @@ impl Sharing {
         Self {
             cores: kind.cores,
             inverse_speed,
+            waiting: kind.waiting_pressure,
             parallelism: each(|service| service.parallelism),
+            inverse_parallelism: each(|service| 1.0 / service.parallelism),
             pressure: each(|service| service.pressure_gbs),
             sensitivity: services.iter().map(|service| service.sensitivity / kind.bandwidth_gbs.powi(2)).collect(),
+            traffic: vec![0.0; services.len()],
             share: each(|service| service.parallelism),
             stretch: vec![inverse_speed; services.len()],
             rate: vec![kind.speed; services.len()],
@@ -64,14 +74,20 @@ impl Sharing {
         let level = self.level(running);
         let inverse_level = 1.0 / level;
         let n = running.len();
-        let total: f64 = running.iter().zip(&self.pressure).map(|(n, pressure)| n * pressure).sum();
-        let parallelism = &self.parallelism[..n];
+        let (parallelism, inverse_parallelism) = (&self.parallelism[..n], &self.inverse_parallelism[..n]);
         let (pressure, sensitivity) = (&self.pressure[..n], &self.sensitivity[..n]);
+        let traffic = &mut self.traffic[..n];
+        let mut total = 0.0;
+        for a in 0..n {
+            let part = (level * inverse_parallelism[a]).min(1.0);
+            traffic[a] = pressure[a] * (self.waiting + (1.0 - self.waiting) * part);
+            total += running[a] * traffic[a];
+        }
         let (share, stretch, rate) = (&mut self.share[..n], &mut self.stretch[..n], &mut self.rate[..n]);
         for a in 0..n {
             share[a] = parallelism[a].min(level);
             // Of an application of which none runs it would be negative.
-            let others = (total - pressure[a]).max(0.0);
+            let others = (total - traffic[a]).max(0.0);
             let slowdown = 1.0 + sensitivity[a] * others * others;
             stretch[a] = (parallelism[a] * inverse_level).max(1.0) * slowdown * self.inverse_speed;
             rate[a] = 1.0 / stretch[a];
@@ -109,7 +125,7 @@ mod tests {
     }
 
     fn kind(cores: f64) -> ServerKind {
-        ServerKind { name: "k".into(), cores, speed: 1.0, bandwidth_gbs: 10.0 }
+        ServerKind { name: "k".into(), cores, speed: 1.0, bandwidth_gbs: 10.0, waiting_pressure: 1.0 }
     }
 
     #[test]
@@ -142,6 +158,14 @@ mod tests {
         // 16 inferences on 8 cores: 30 GB/s of the others, and twice the time besides.
         sharing.set_load(&[16.0, 0.0]);
         assert!((sharing.stretch[0] - 2.0 * (1.0 + 0.5 * 9.0)).abs() < 1e-12);
+        // Where pressure goes with the cores, half of that, and a quarter kept makes it five eighths.
+        for (waiting_pressure, part) in [(0.0, 0.5), (0.25, 0.625)] {
+            let kind = ServerKind { waiting_pressure, ..kind(8.0) };
+            let mut sharing = Sharing::new(&kind, &services.iter().collect::<Vec<_>>());
+            sharing.set_load(&[16.0, 0.0]);
+            let others: f64 = 15.0 * 2.0 * part / 10.0;
+            assert!((sharing.stretch[0] - 2.0 * (1.0 + 0.5 * others.powi(2))).abs() < 1e-12);
+        }
     }
 
     proptest! {

@@ -1,0 +1,126 @@
+//! Where runs are done: on this machine or on simulated servers.
+
+use std::path::Path;
+
+use anyhow::Context;
+use neuro_apps::registry::Registry;
+use neuro_cli::{CampaignProgress, SimulationProgress, tool};
+use neuro_data::files::write_atomic;
+use neuro_data::{Application, Catalogue, Phases, RunSpec};
+use neuro_k8s::sim::{SimCampaignParams, SimParams, simulate_campaign};
+use neuro_k8s::{CampaignReport, DriverParams, Interrupt, LocalParams, LocalTarget, drive_campaign};
+
+use super::read_sim;
+use crate::args::{SimArgs, TargetKind};
+
+/// Where a campaign runs.
+pub(super) enum Place {
+    /// This machine.
+    Local,
+    /// A simulated server of a kind.
+    Sim { params: SimParams, kind: String },
+}
+
+/// What is not asked for.
+pub(super) struct Defaults {
+    pub(super) phases: Phases,
+    pub(super) memory_gb: f64,
+    pub(super) instances: &'static [u32],
+    pub(super) rates: &'static [f64],
+}
+
+impl Place {
+    /// The place that was asked for; `simulated_only` are further flags that go with a simulated one alone.
+    pub(super) fn of(
+        target: TargetKind,
+        args: &SimArgs,
+        simulated_only: &[(&str, bool)],
+        threads: Option<u32>,
+    ) -> anyhow::Result<Self> {
+        let of_sim = [("--sim", args.sim.is_some()), ("--kind", args.kind.is_some())];
+        match target {
+            TargetKind::Local => match of_sim.iter().chain(simulated_only).find(|(_, given)| *given) {
+                Some((flag, _)) => Err(usage(flag, "goes with --target sim")),
+                None => Ok(Self::Local),
+            },
+            TargetKind::Sim if threads.is_some() => Err(usage(
+                "--threads",
+                "goes with real services; simulated ones have the parallelism of their parameters",
+            )),
+            TargetKind::Sim => {
+                let params = read_sim(args.sim.as_deref())?;
+                let kind = args.kind.clone().unwrap_or_else(|| params.kinds[0].name.clone());
+                params.server(&kind)?;
+                Ok(Self::Sim { params, kind })
+            }
+        }
+    }
+
+    /// Of a simulated server, those of the NeuRO study.
+    pub(super) fn defaults(&self) -> Defaults {
+        let phases = |warmup_s, duration_s, drain_s| Phases { warmup_s, duration_s, drain_s, warmup_inferences: 3 };
+        match self {
+            Self::Local => {
+                Defaults { phases: phases(1.0, 10.0, 2.0), memory_gb: 4.0, instances: &[1, 2, 4], rates: &[20.0, 60.0] }
+            }
+            Self::Sim { .. } => Defaults {
+                phases: phases(30.0, 1800.0, 30.0),
+                memory_gb: 28.0,
+                instances: &[4, 8, 16],
+                rates: &[1.0, 2.0, 3.0, 4.0],
+            },
+        }
+    }
+
+    /// Whether a service of an application can be had there.
+    pub(super) fn has(&self, app: &Application) -> anyhow::Result<()> {
+        match self {
+            Self::Local if app.command.is_some() => {}
+            Self::Local => drop(Registry::built_in().find(&app.id)?),
+            Self::Sim { params, kind } => drop(params.server(kind)?.service(&app.id)?),
+        }
+        Ok(())
+    }
+}
+
+fn usage(flag: &str, expected: &'static str) -> anyhow::Error {
+    neuro_data::Error::Invalid { field: flag.to_owned(), value: "given".to_owned(), expected }.into()
+}
+
+/// Simulates runs on servers of one kind; the parameters are written beside them.
+pub(super) fn simulate(
+    runs: &[RunSpec],
+    campaign: &SimCampaignParams,
+    params: &SimParams,
+    kind: &str,
+    interrupt: &Interrupt,
+) -> anyhow::Result<CampaignReport> {
+    let mut progress = SimulationProgress::default();
+    let report = simulate_campaign(params.server(kind)?, runs, campaign, interrupt, &mut progress)?;
+    write_atomic(&campaign.out.join("sim.toml"), params.to_toml()?.as_bytes())?;
+    Ok(report)
+}
+
+/// Measures runs on this machine; `lock` is the file that keeps two drivers off it, where it is not the usual one.
+pub(super) fn measure(
+    runs: &[RunSpec],
+    out: &Path,
+    lock: Option<&Path>,
+    catalogue: Catalogue,
+    interrupt: &Interrupt,
+) -> anyhow::Result<CampaignReport> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut local = LocalParams::new(catalogue);
+    // The services are in this very program: `neuro app serve` is `neuro-app`.
+    let serve = [own.display().to_string(), "app".into(), "serve".into()];
+    local.programs.insert("neuro-app".into(), serve.to_vec());
+    if let Some(lock) = lock {
+        local.lock = lock.to_owned();
+    }
+    let mut target = LocalTarget::new(local)?;
+    let driver = DriverParams::new(out, tool());
+    let mut progress = CampaignProgress::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let campaign = drive_campaign(&mut target, runs, &driver, interrupt, &mut progress);
+    Ok(runtime.block_on(campaign)?)
+}

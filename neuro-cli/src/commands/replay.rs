@@ -1,0 +1,115 @@
+//! `neuro replay`: a placement put to the test.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use neuro_cli::output::{self, table};
+use neuro_cli::{interrupt_on_ctrl_c, tool};
+use neuro_data::instance::Instance;
+use neuro_data::plan::Plan;
+use neuro_data::run_folder::{RunFolder, run_path};
+use neuro_data::store::TenantRow;
+use neuro_data::{Dataset, Phases, RunSpec};
+use neuro_k8s::CampaignReport;
+use neuro_k8s::replay::{Replay, ReplayParams, ReplayReport};
+use neuro_k8s::sim::SimCampaignParams;
+
+use super::place::{Place, measure, simulate};
+use super::{read_catalogue, run};
+use crate::args::{ReplayArgs, SimArgs};
+
+pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let place = Place::of(args.target, &SimArgs { sim: args.sim.clone(), kind: None }, &[], args.threads)?;
+    let catalogue = read_catalogue(args.catalogue.as_deref())?;
+    let instance =
+        Instance::from_json(&read(&args.instance)?).with_context(|| format!("in {}", args.instance.display()))?;
+    let plan: Plan = serde_json::from_str(&read(&args.plan)?)
+        .map_err(|e| neuro_data::Error::Malformed { path: args.plan.clone(), reason: e.to_string() })?;
+    let defaults = place.defaults().phases;
+    let params = ReplayParams {
+        seed: args.seed,
+        threads: args.threads.unwrap_or(1),
+        phases: Phases {
+            warmup_s: args.warmup.unwrap_or(defaults.warmup_s),
+            duration_s: args.duration.unwrap_or(defaults.duration_s),
+            drain_s: args.drain.unwrap_or(defaults.drain_s),
+            ..defaults
+        },
+    };
+    let replay = Replay::new(&plan, &instance, &catalogue, &params)
+        .with_context(|| format!("{} does not answer {}", args.plan.display(), args.instance.display()))?;
+
+    let interrupt = interrupt_on_ctrl_c()?;
+    let runs = |kind: Option<&str>| -> Vec<RunSpec> {
+        let of_kind = replay.runs().iter().filter(|run| kind.is_none_or(|kind| run.kind == kind));
+        of_kind.map(|run| run.spec.clone()).collect()
+    };
+    let mut done = CampaignReport::default();
+    match &place {
+        Place::Local => done = measure(&runs(None), &args.out, args.lock.as_deref(), catalogue, &interrupt)?,
+        Place::Sim { params, .. } => {
+            let kinds: BTreeSet<&str> = replay.runs().iter().map(|run| run.kind.as_str()).collect();
+            for kind in &kinds {
+                params.server(kind)?;
+            }
+            let campaign = SimCampaignParams::new(&args.out, tool());
+            for kind in kinds {
+                let report = simulate(&runs(Some(kind)), &campaign, params, kind, &interrupt)?;
+                done.finished_before += report.finished_before;
+                done.complete += report.complete;
+                done.left += report.left;
+            }
+        }
+    }
+    let folders = runs(None).into_iter().map(|spec| RunFolder::open(&run_path(&args.out, &spec.run_id())));
+    let folders = folders.filter_map(Result::ok).collect::<Vec<_>>();
+    let dataset = Dataset::build(&args.out.join("dataset"), &folders)?;
+    let report = replay.judge(&dataset.read::<TenantRow>()?);
+    if args.json {
+        output::print(&format!("{}\n", serde_json::to_string(&report)?));
+    } else {
+        output::print(&to_text(&report));
+    }
+    Ok(run::verdict(&done))
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn to_text(report: &ReplayReport) -> String {
+    let rows = report.requests.iter().map(|request| {
+        let measured = request.measured_s.map_or("–".to_owned(), |s| format!("{s:.4}"));
+        let excess = request.excess.map_or("–".to_owned(), |excess| format!("{:.1} %", 100.0 * excess));
+        let unstable = request.servers.iter().any(|server| server.unstable);
+        let verdict = match (request.violated, unstable) {
+            (true, true) => "broken, overloaded",
+            (true, false) => "broken",
+            (false, true) => "kept, overloaded",
+            (false, false) => "kept",
+        };
+        let servers: Vec<&str> = request.servers.iter().map(|server| server.server.as_str()).collect();
+        vec![
+            request.id.clone(),
+            request.app.clone(),
+            servers.join(", "),
+            request.sla.name().to_owned(),
+            format!("{}", request.promised_s),
+            measured,
+            excess,
+            verdict.to_owned(),
+        ]
+    });
+    let header = ["request", "app", "servers", "promise", "promised s", "measured s", "off by", "verdict"];
+    let mut text = table::render(&header, rows);
+    let count = report.requests.iter().filter(|request| request.violated).count();
+    text += &format!("{count} of {} promises broken ({:.1} %)", report.requests.len(), 100.0 * report.violation_rate);
+    if let (Some(mean), Some(max)) = (report.mean_excess, report.max_excess) {
+        text += &format!(", by {:.1} % in the mean and {:.1} % at most", 100.0 * mean, 100.0 * max);
+    }
+    let ReplayReport { revenue_planned, revenue_kept, revenue_lost, .. } = report;
+    text += &format!("\nrevenue: {revenue_planned:.2} planned, {revenue_kept:.2} kept, {revenue_lost:.2} lost\n");
+    text
+}
