@@ -53,7 +53,6 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DataCommand,
     },
-<<<<<<< HEAD
     /// Fit a latency profiler to a dataset, or import the prototype's.
     #[command(after_help = "Examples:\n  neuro train dataset --out profiler\n  \
         neuro train dataset --monotone --seeds 3 --svg loss.svg --out profiler\n  \
@@ -70,7 +69,6 @@ pub(crate) enum Command {
         after_help = "Example:\n  neuro evaluate dataset server-state perx trees --out evaluation --learning-curve 100,200,500"
     )]
     Evaluate(EvaluateArgs),
-=======
     /// Put a placement to the test: run it and hold what is measured against what was promised.
     #[command(after_help = "Examples:\n  neuro replay --plan plan.json --instance instance.json --target sim\n  \
         neuro replay --plan plan.json --instance instance.json --target local --duration 30 --json\n\n\
@@ -81,7 +79,6 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SimCommand,
     },
->>>>>>> sim
     /// Tell the versions of this command and of the solver it is linked to.
     Version {
         /// One JSON object on standard output.

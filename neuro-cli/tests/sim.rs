@@ -129,7 +129,8 @@ fn a_plan_is_replayed_on_this_machine() {
     // A busy machine may make the run invalid, which is told and judged all the same.
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}", String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let violated: Vec<_> = report["requests"].as_array().unwrap().iter().map(|r| r["violated"].as_bool().unwrap()).collect();
+    let violated: Vec<_> =
+        report["requests"].as_array().unwrap().iter().map(|r| r["violated"].as_bool().unwrap()).collect();
     assert_eq!(violated, [true, false]);
     assert_eq!((report["revenue_kept"].as_f64(), report["revenue_lost"].as_f64()), (Some(3.0), Some(2.0)));
 }
