@@ -1,9 +1,10 @@
 //! [`ServerState`] in single precision and fixed vectors, for searches that ask millions of times a second.
 
 use ndarray::Array1;
+use pulp::{Simd, WithSimd};
 
 use super::{RequestTerms, ServerState};
-use crate::simd::{LANES, Lane, vectorised};
+use crate::simd::{LANES, Lane, ROWS, dispatch, eight_sums};
 
 /// A layer: (inputs, vectors of outputs), column vectors of W one after another.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct CompiledHead {
     state: usize,
     outputs: usize,
     layers: Vec<CompiledLayer>,
+    /// W₁ row by row, each padded.
+    first_rows: Vec<Lane>,
 }
 
 /// The constants of a request, compiled.
@@ -51,8 +54,8 @@ pub struct CompiledServer {
     first: Vec<Lane>,
     /// The activations of each hidden layer, then the outputs.
     activations: Vec<Vec<Lane>>,
-    /// Products of slopes and weights, (outputs of a layer, padded d): row i is ∂ unit i / ∂h.
-    slopes: [Vec<f32>; 2],
+    /// Products of slopes and weights, (padded outputs of a layer, padded d): row i is ∂ unit i / ∂h.
+    slopes: [Vec<Lane>; 2],
 }
 
 impl CompiledHead {
@@ -67,10 +70,16 @@ impl CompiledHead {
             }
             CompiledLayer { inputs: layer.inputs(), width, weights, bias: lanes(layer.bias().iter()) }
         };
+        let lanes = model.shape().state.div_ceil(LANES);
+        let mut first_rows = vec![[0.0; LANES]; layers[0].outputs().next_multiple_of(LANES) * lanes];
+        for ((j, k), w) in layers[0].weights().indexed_iter() {
+            first_rows[j * lanes + k / LANES][k % LANES] = *w as f32;
+        }
         Self {
             state: model.shape().state,
             outputs: model.head().outputs(),
             layers: layers.iter().map(compile).collect(),
+            first_rows,
         }
     }
 
@@ -78,7 +87,7 @@ impl CompiledHead {
     pub fn terms(&self, terms: &RequestTerms) -> CompiledTerms {
         let first = &self.layers[0];
         let mut sums = vec![[0.0f32; LANES]; first.width];
-        vectorised(|| accumulate(first, &lanes(terms.state.iter()), &mut sums));
+        dispatch(Accumulate { layer: first, x: &lanes(terms.state.iter()), sums: &mut sums });
         CompiledTerms { first: sums, own: terms.own.map(|x| x as f32) }
     }
 
@@ -94,7 +103,7 @@ impl CompiledHead {
     /// A server of the state h (d): use it now and then in place of one that many changes have made imprecise.
     pub fn server(&self, h: &Array1<f64>) -> CompiledServer {
         let mut server = self.empty();
-        vectorised(|| accumulate(&self.layers[0], &lanes(h.iter()), &mut server.first));
+        dispatch(Accumulate { layer: &self.layers[0], x: &lanes(h.iter()), sums: &mut server.first });
         server
     }
 }
@@ -112,105 +121,124 @@ impl CompiledServer {
 
     /// f(h): (apps × 3), index 3·app + statistic.
     pub fn outputs(&mut self, head: &CompiledHead) -> &[f32] {
-        vectorised(
-            #[inline(always)]
-            || self.forward(head),
-        );
+        dispatch(Outputs { server: self, head });
         let last = self.activations.len() - 1;
         &self.activations[last].as_flattened()[..head.outputs]
     }
 
-    #[inline(always)]
-    fn forward(&mut self, head: &CompiledHead) {
-        self.activations[0].copy_from_slice(&self.first);
-        for (i, layer) in head.layers.iter().enumerate().skip(1) {
-            let (before, after) = self.activations.split_at_mut(i);
-            let x = &mut before[i - 1];
-            for lane in x.iter_mut() {
-                for value in lane {
-                    *value = value.max(0.0);
-                }
-            }
-            after[0].copy_from_slice(&layer.bias);
-            accumulate(layer, x, &mut after[0]);
-        }
-    }
-
     /// f(h) and its Jacobian ∂f/∂h, (apps × 3, d padded to whole vectors of 16): row 3·app + statistic, its first d figures.
     pub fn jacobian(&mut self, head: &CompiledHead) -> (&[f32], &[f32]) {
-        vectorised(
-            #[inline(always)]
-            || {
-                self.forward(head);
-                let width = head.state.div_ceil(LANES);
-                let [current, next] = &mut self.slopes;
-                // ∂(W₁h)/∂h = W₁, row by row.
-                let first = &head.layers[0];
-                current.clear();
-                current.resize(first.width * LANES * width * LANES, 0.0);
-                for k in 0..first.inputs {
-                    for (j, w) in first.weights[k * first.width..][..first.width].as_flattened().iter().enumerate() {
-                        current[j * width * LANES + k] = *w;
-                    }
-                }
-                for (i, layer) in head.layers.iter().enumerate().skip(1) {
-                    let active = self.activations[i - 1].as_flattened();
-                    next.clear();
-                    next.resize(layer.width * LANES * width * LANES, 0.0);
-                    for k in (0..layer.inputs).filter(|k| active[*k] > 0.0) {
-                        let row = current[k * width * LANES..][..width * LANES].as_chunks::<LANES>().0;
-                        let column = layer.weights[k * layer.width..][..layer.width].as_flattened();
-                        for (w, sums) in column.iter().zip(next.chunks_exact_mut(width * LANES)) {
-                            for (sum, slope) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(row) {
-                                for l in 0..LANES {
-                                    sum[l] = w.mul_add(slope[l], sum[l]);
-                                }
-                            }
-                        }
-                    }
-                    std::mem::swap(current, next);
-                }
-            },
-        );
+        dispatch(Jacobian { server: self, head });
         let last = self.activations.len() - 1;
-        (&self.activations[last].as_flattened()[..head.outputs], &self.slopes[0])
+        (&self.activations[last].as_flattened()[..head.outputs], self.slopes[0].as_flattened())
     }
 }
 
-/// sums += W·x.
+struct Outputs<'a> {
+    server: &'a mut CompiledServer,
+    head: &'a CompiledHead,
+}
+
+impl WithSimd for Outputs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        forward(simd, self.server, self.head);
+    }
+}
+
 #[inline(always)]
-fn accumulate(layer: &CompiledLayer, x: &[Lane], sums: &mut [Lane]) {
-    let x = &x.as_flattened()[..layer.inputs];
-    match sums {
-        [a] => {
-            let mut sum = *a;
-            for (x, w) in x.iter().zip(&layer.weights) {
-                for l in 0..LANES {
-                    sum[l] = x.mul_add(w[l], sum[l]);
-                }
-            }
-            *a = sum;
+fn forward<S: Simd>(simd: S, server: &mut CompiledServer, head: &CompiledHead) {
+    server.activations[0].copy_from_slice(&server.first);
+    for (i, layer) in head.layers.iter().enumerate().skip(1) {
+        let (before, after) = server.activations.split_at_mut(i);
+        let x = before[i - 1].as_flattened_mut();
+        for value in x.iter_mut() {
+            *value = value.max(0.0);
         }
-        [a, b] => {
-            let mut sum = [*a, *b];
-            for (x, w) in x.iter().zip(layer.weights.as_chunks::<2>().0) {
-                for i in 0..2 {
-                    for l in 0..LANES {
-                        sum[i][l] = x.mul_add(w[i][l], sum[i][l]);
+        after[0].copy_from_slice(&layer.bias);
+        accumulate(simd, layer, &x[..layer.inputs], after[0].as_flattened_mut());
+    }
+}
+
+struct Jacobian<'a> {
+    server: &'a mut CompiledServer,
+    head: &'a CompiledHead,
+}
+
+impl WithSimd for Jacobian<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { server, head } = self;
+        forward(simd, server, head);
+        let lanes = head.state.div_ceil(LANES);
+        let width = lanes * LANES / S::F32_LANES;
+        let [current, next] = &mut server.slopes;
+        // ∂(W₁h + b₁)/∂h = W₁.
+        current.clone_from(&head.first_rows);
+        for (i, layer) in head.layers.iter().enumerate().skip(1) {
+            // A unit that is off passes nothing on.
+            let active = server.activations[i - 1].as_flattened();
+            for (row, _) in current.chunks_exact_mut(lanes).zip(active).filter(|(_, active)| **active <= 0.0) {
+                row.fill([0.0; LANES]);
+            }
+            next.resize(layer.width * LANES * lanes, [0.0; LANES]);
+            let (rows, _) = S::as_simd_f32s(current[..layer.inputs * lanes].as_flattened());
+            let (sums, _) = S::as_mut_simd_f32s(next.as_flattened_mut());
+            // The weights of eight outputs lie side by side.
+            let (pieces, _) = layer.weights.as_flattened().as_chunks::<ROWS>();
+            let length = layer.width * LANES / ROWS;
+            for (piece, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
+                for column in 0..width {
+                    let zero = [simd.splat_f32s(0.0); ROWS];
+                    let found = eight_sums(simd, zero, pieces[piece..].iter().step_by(length), rows, width, column);
+                    for (sums, found) in sums.chunks_exact_mut(width).zip(found) {
+                        sums[column] = found;
                     }
                 }
             }
-            [*a, *b] = sum;
+            std::mem::swap(current, next);
         }
-        sums => {
-            for (x, w) in x.iter().zip(layer.weights.chunks_exact(layer.width)) {
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    for l in 0..LANES {
-                        sum[l] = x.mul_add(w[l], sum[l]);
-                    }
-                }
-            }
+    }
+}
+
+struct Accumulate<'a> {
+    layer: &'a CompiledLayer,
+    x: &'a [Lane],
+    sums: &'a mut [Lane],
+}
+
+impl WithSimd for Accumulate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, x, sums } = self;
+        accumulate(simd, layer, &x.as_flattened()[..layer.inputs], sums.as_flattened_mut());
+    }
+}
+
+/// sums += W·x, for x (inputs) and sums (padded outputs). Two sums at a time, so that one need not wait for the other.
+#[inline(always)]
+fn accumulate<S: Simd>(simd: S, layer: &CompiledLayer, x: &[f32], sums: &mut [f32]) {
+    let width = layer.width * LANES / S::F32_LANES;
+    let (weights, _) = S::as_simd_f32s(layer.weights.as_flattened());
+    let (sums, _) = S::as_mut_simd_f32s(sums);
+    let (pairs, last) = x.as_chunks::<2>();
+    for (column, sum) in sums.iter_mut().enumerate() {
+        let (mut even, mut odd) = (*sum, simd.splat_f32s(0.0));
+        for ([a, b], w) in pairs.iter().zip(weights.chunks_exact(2 * width)) {
+            even = simd.mul_add_f32s(simd.splat_f32s(*a), w[column], even);
+            odd = simd.mul_add_f32s(simd.splat_f32s(*b), w[width + column], odd);
         }
+        if let [x] = last {
+            let w = weights[2 * pairs.len() * width + column];
+            even = simd.mul_add_f32s(simd.splat_f32s(*x), w, even);
+        }
+        *sum = simd.add_f32s(even, odd);
     }
 }
 

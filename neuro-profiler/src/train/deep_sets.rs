@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::{Adam, cosine};
 use super::kernels::Matrix;
 use super::loss::{Target, huber};
-use super::mlp::{Mlp, Trace, normal};
+use super::mlp::{Mlp, Start, Trace, normal};
 use super::observer::{Observer, Progress};
 use super::server_state::{Trained, median_error};
 use crate::deep_sets::{DeepSets, DeepSetsParts, DeepSetsShape, Pooling, flat_features};
@@ -251,8 +251,8 @@ impl<'a> DeepSetsTrainer<'a> {
         let shape = &params.shape;
         let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
         let mut parameters: Vec<f32> = (0..apps.len() * shape.embedding).map(|_| normal(&mut rng) as f32).collect();
-        let (gelu, linear) = (Activation::Gelu, Activation::Identity);
-        let mut mlp = |widths: Vec<usize>| Mlp::new(&widths, gelu, linear, &mut parameters, &mut rng);
+        let units = (Activation::Gelu, Activation::Identity);
+        let mut mlp = |widths: Vec<usize>| Mlp::new(&widths, units, Start::Uniform, &mut parameters, &mut rng);
         let phi = shape.phi_widths().map(&mut mlp);
         let rho = mlp(shape.rho_widths(apps.len()));
         let counters = shape.counter_widths().map(&mut mlp);
@@ -501,7 +501,7 @@ mod tests {
                     compared += 1;
                 }
                 // A maximum, and Huber's loss, have kinks.
-                assert!(compared > 50 && apart.len() * 20 < compared, "{shape:?} {compared} {apart:?}");
+                assert!(compared > 30 && apart.len() * 20 < compared, "{shape:?} {compared} {apart:?}");
             }
         }
     }

@@ -1,13 +1,12 @@
 //! The three matrix products of a dense layer and its backward pass, for a handful of columns and many rows.
 //!
-//! Columns are padded to whole vectors, so that every inner loop has a fixed length; blocks of rows share what is loaded of the
-//! weights, and sums stay in registers. They are compiled for several processors and chosen at run time ([`pulp`]).
+//! Columns are padded to whole vectors; eight rows at a time share what is loaded of the weights, and their sums stay in registers.
+//! Everything is compiled for several processors and chosen at run time ([`pulp`]).
+
+use pulp::{Simd, WithSimd};
 
 use crate::network::Activation;
-use crate::simd::{LANES, Lane, vectorised};
-
-/// Rows that share one pass over the weights.
-const ROWS: usize = 8;
+use crate::simd::{LANES, Lane, ROWS, dispatch, eight_sums, vectorised};
 
 /// Rows of equal padded length. Padding is zero.
 #[derive(Clone, Debug, Default)]
@@ -60,60 +59,43 @@ pub(super) fn padded(columns: usize) -> usize {
 ///
 /// x: (rows, inputs) · w: (inputs, padded outputs) · b: (padded outputs), or none of it · y: (rows, outputs).
 pub(super) fn product(x: &Matrix, inputs: usize, w: &[f32], b: Option<&[f32]>, y: &mut Matrix) {
-    vectorised(
-        #[inline(always)]
-        || {
-            let (w, _) = w.as_chunks::<LANES>();
-            let width = y.width;
-            let x_length = x.width * LANES;
-            let rows = y.rows();
-            let mut row = 0;
-            while row < rows {
-                let count = ROWS.min(rows - row);
-                let x = &x.flat()[row * x_length..][..count * x_length];
-                let y = &mut y.values[row * width..][..count * width];
-                if count == ROWS {
-                    block::<ROWS>(x, x_length, inputs, w, b, y, width);
-                } else {
-                    for (x, y) in x.chunks_exact(x_length).zip(y.chunks_exact_mut(width)) {
-                        block::<1>(x, x_length, inputs, w, b, y, width);
-                    }
-                }
-                row += count;
-            }
-        },
-    );
+    dispatch(Product { x, inputs, w, b, y });
 }
 
-/// [`product`] of `N` rows.
-#[inline(always)]
-fn block<const N: usize>(
-    x: &[f32],
-    x_length: usize,
+struct Product<'a> {
+    x: &'a Matrix,
     inputs: usize,
-    w: &[Lane],
-    b: Option<&[f32]>,
-    y: &mut [Lane],
-    width: usize,
-) {
-    for column in 0..width {
-        let start = match b {
-            Some(b) => b.as_chunks::<LANES>().0[column],
-            None => [0.0; LANES],
-        };
-        let mut sums = [start; N];
-        let rows: [&[f32]; N] = std::array::from_fn(|i| &x[i * x_length..][..inputs]);
-        for k in 0..inputs {
-            let w = &w[k * width + column];
-            for i in 0..N {
-                let x = rows[i][k];
-                for l in 0..LANES {
-                    sums[i][l] = x.mul_add(w[l], sums[i][l]);
+    w: &'a [f32],
+    b: Option<&'a [f32]>,
+    y: &'a mut Matrix,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, inputs, w, b, y } = self;
+        let width = y.width * LANES / S::F32_LANES;
+        let length = x.width * LANES;
+        let (w, _) = S::as_simd_f32s(w);
+        let b = b.map(|b| S::as_simd_f32s(b).0);
+        // The rows of a block side by side; those that a last block lacks are zero.
+        let mut block = vec![[0.0f32; ROWS]; inputs];
+        for (x, y) in x.flat().chunks(ROWS * length).zip(y.values.chunks_mut(ROWS * y.width)) {
+            for (i, row) in x.chunks_exact(length).enumerate() {
+                for (to, from) in block.iter_mut().zip(row) {
+                    to[i] = *from;
                 }
             }
-        }
-        for i in 0..N {
-            y[i * width + column] = sums[i];
+            let (y, _) = S::as_mut_simd_f32s(y.as_flattened_mut());
+            for column in 0..width {
+                let start = b.map_or(simd.splat_f32s(0.0), |b| b[column]);
+                let sums = eight_sums(simd, [start; ROWS], block.iter(), w, width, column);
+                for (y, sum) in y.chunks_exact_mut(width).zip(sums) {
+                    y[column] = sum;
+                }
+            }
         }
     }
 }
@@ -124,47 +106,47 @@ fn block<const N: usize>(
 ///
 /// x: (rows, inputs) · dy: (rows, outputs) · dw: (inputs, padded outputs) · db: (padded outputs).
 pub(super) fn add_weight_gradient(x: &Matrix, inputs: usize, dy: &Matrix, dw: &mut [f32], db: &mut [f32]) {
-    vectorised(
-        #[inline(always)]
-        || {
-            let (dw, _) = dw.as_chunks_mut::<LANES>();
-            let (db, _) = db.as_chunks_mut::<LANES>();
-            let width = dy.width;
-            let x_length = x.width * LANES;
+    dispatch(WeightGradient { x, inputs, dy, dw, db });
+}
+
+struct WeightGradient<'a> {
+    x: &'a Matrix,
+    inputs: usize,
+    dy: &'a Matrix,
+    dw: &'a mut [f32],
+    db: &'a mut [f32],
+}
+
+impl WithSimd for WeightGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, inputs, dy, dw, db } = self;
+        let width = dy.width * LANES / S::F32_LANES;
+        let (dy, _) = S::as_simd_f32s(dy.flat());
+        let (dw, _) = S::as_mut_simd_f32s(dw);
+        let (db, _) = S::as_mut_simd_f32s(db);
+        // Rows of x in pieces of eight: their length is a multiple of it, and padding is zero.
+        let (x_pieces, _) = x.flat().as_chunks::<ROWS>();
+        let pieces = x.width * LANES / ROWS;
+        let zero = simd.splat_f32s(0.0);
+        for piece in 0..inputs.div_ceil(ROWS) {
             for column in 0..width {
-                let mut k = 0;
-                while k < inputs {
-                    // The inputs are padded: a block reads zeros, or the rest of the padding, beyond them.
-                    let mut sums = [[0.0f32; LANES]; ROWS];
-                    for (x, dy) in x.flat().chunks_exact(x_length).zip(dy.values.chunks_exact(width)) {
-                        let x = &x[k..k + ROWS];
-                        let dy = &dy[column];
-                        for i in 0..ROWS {
-                            for l in 0..LANES {
-                                sums[i][l] = x[i].mul_add(dy[l], sums[i][l]);
-                            }
-                        }
-                    }
-                    for (i, sum) in sums.iter().enumerate().take(inputs - k) {
-                        let dw = &mut dw[(k + i) * width + column];
-                        for l in 0..LANES {
-                            dw[l] += sum[l];
-                        }
-                    }
-                    k += ROWS;
-                }
-                let mut sum = [0.0f32; LANES];
-                for dy in dy.values.chunks_exact(width) {
-                    for l in 0..LANES {
-                        sum[l] += dy[column][l];
-                    }
-                }
-                for l in 0..LANES {
-                    db[column][l] += sum[l];
+                let factors = x_pieces[piece..].iter().step_by(pieces);
+                let sums = eight_sums(simd, [zero; ROWS], factors, dy, width, column);
+                let rows = dw.chunks_exact_mut(width).skip(piece * ROWS).take(inputs - piece * ROWS);
+                for (dw, sum) in rows.zip(sums) {
+                    dw[column] = simd.add_f32s(dw[column], sum);
                 }
             }
-        },
-    );
+        }
+        for (column, db) in db.iter_mut().enumerate() {
+            for dy in dy.chunks_exact(width) {
+                *db = simd.add_f32s(*db, dy[column]);
+            }
+        }
+    }
 }
 
 /// wᵀ with padded rows: (outputs, padded inputs) of w, (inputs, padded outputs).

@@ -63,13 +63,22 @@ impl Trace {
     }
 }
 
+/// How a network starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Normal weights of variance 2 / inputs, 1 / inputs in the last layer, no bias (K. He et al., "Delving deep into rectifiers", ICCV,
+    /// 2015, doi:10.1109/ICCV.2015.123).
+    Normal,
+    /// Weights and biases uniform within ±1 / √inputs, as PyTorch starts a linear layer.
+    Uniform,
+}
+
 impl Mlp {
-    /// A network of the given widths, input first, whose figures are appended to `parameters`: He's normal weights
-    /// (variance 2 / inputs; 1 / inputs of the last layer), no bias.
+    /// A network of the given widths, input first, whose figures are appended to `parameters`.
     pub(super) fn new(
         widths: &[usize],
-        hidden: Activation,
-        last: Activation,
+        (hidden, last): (Activation, Activation),
+        start: Start,
         parameters: &mut Vec<f32>,
         rng: &mut ChaCha8Rng,
     ) -> Self {
@@ -77,16 +86,23 @@ impl Mlp {
         let mut layers = Vec::new();
         for (i, pair) in widths.windows(2).enumerate() {
             let (inputs, outputs) = (pair[0], pair[1]);
-            let start = parameters.len();
+            let first = parameters.len();
             let is_last = i + 1 == count;
             let deviation = (if is_last { 1.0 } else { 2.0 } / inputs as f64).sqrt();
-            for _ in 0..inputs {
-                for j in 0..padded(outputs) {
-                    parameters.push(if j < outputs { (deviation * normal(rng)) as f32 } else { 0.0 });
+            let bound = (1.0 / inputs as f64).sqrt();
+            // The last row is the bias.
+            for row in 0..=inputs {
+                for column in 0..padded(outputs) {
+                    let value = match start {
+                        _ if column >= outputs => 0.0,
+                        Start::Normal if row == inputs => 0.0,
+                        Start::Normal => deviation * normal(rng),
+                        Start::Uniform => rng.gen_range(-bound..bound),
+                    };
+                    parameters.push(value as f32);
                 }
             }
-            let weights = start..parameters.len();
-            parameters.resize(parameters.len() + padded(outputs), 0.0);
+            let weights = first..parameters.len() - padded(outputs);
             let activation = if is_last { last } else { hidden };
             layers.push(Layer { inputs, outputs, activation, bias: weights.end..parameters.len(), weights });
         }
@@ -208,7 +224,8 @@ mod tests {
         for hidden in [Activation::Gelu, Activation::Relu] {
             let mut rng = ChaCha8Rng::seed_from_u64(3);
             let mut parameters = Vec::new();
-            let mlp = Mlp::new(&[3, 20, 5, 2], hidden, Activation::Identity, &mut parameters, &mut rng);
+            let mlp =
+                Mlp::new(&[3, 20, 5, 2], (hidden, Activation::Identity), Start::Normal, &mut parameters, &mut rng);
             let mut x = Matrix::default();
             x.clear(10, 3);
             for i in 0..10 {
@@ -267,7 +284,8 @@ mod tests {
     fn a_network_s_figures_come_back() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut parameters = Vec::new();
-        let mlp = Mlp::new(&[4, 6, 3], Activation::Relu, Activation::Identity, &mut parameters, &mut rng);
+        let mlp =
+            Mlp::new(&[4, 6, 3], (Activation::Relu, Activation::Identity), Start::Uniform, &mut parameters, &mut rng);
         let network = mlp.network(&parameters).unwrap();
         let mut other = vec![0.0; parameters.len()];
         mlp.adopt(&network, &mut other);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::{Adam, cosine};
 use super::kernels::Matrix;
 use super::loss::{Target, huber};
-use super::mlp::{Mlp, Trace, normal};
+use super::mlp::{Mlp, Start, Trace, normal};
 use super::observer::{Observer, Progress};
 use crate::network::Activation;
 use crate::profiler::Profiler;
@@ -26,7 +26,7 @@ use crate::{Error, Result};
 pub struct ServerStateParams {
     /// Its shape.
     pub shape: ServerStateShape,
-    /// Steps, at least 1. Default 19,000.
+    /// Steps, at least 1. Default 40,000.
     pub steps: usize,
     /// Runs a batch, at least 1. Default 16.
     pub batch: usize,
@@ -50,7 +50,7 @@ impl Default for ServerStateParams {
     fn default() -> Self {
         Self {
             shape: ServerStateShape::default(),
-            steps: 19_000,
+            steps: 40_000,
             batch: 16,
             rate: 6e-3,
             warm_up: 100,
@@ -259,9 +259,9 @@ impl<'a> ServerStateTrainer<'a> {
 
         let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
         let mut parameters: Vec<f32> = (0..apps.len() * shape.embedding).map(|_| normal(&mut rng) as f32).collect();
-        let (relu, linear) = (Activation::Relu, Activation::Identity);
-        let request = Mlp::new(&shape.request_widths(), relu, linear, &mut parameters, &mut rng);
-        let head = Mlp::new(&shape.head_widths(apps.len()), relu, linear, &mut parameters, &mut rng);
+        let units = (Activation::Relu, Activation::Identity);
+        let request = Mlp::new(&shape.request_widths(), units, Start::Normal, &mut parameters, &mut rng);
+        let head = Mlp::new(&shape.head_widths(apps.len()), units, Start::Normal, &mut parameters, &mut rng);
         let signs = if shape.monotone { monotone_signs(shape, &head) } else { Vec::new() };
         if shape.monotone {
             for (index, sign) in &signs {
