@@ -1,9 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use neuro_apps::server::ServeArgs;
+use neuro_data::scenario::Scenario;
 
 /// Measure, learn and decide how inference services share edge servers.
 #[derive(Debug, Parser)]
@@ -69,6 +71,21 @@ pub(crate) enum Command {
         after_help = "Example:\n  neuro evaluate dataset server-state perx trees --out evaluation --learning-curve 100,200,500"
     )]
     Evaluate(EvaluateArgs),
+    /// Draw an instance, requests and servers, from a scenario.
+    #[command(after_help = "Example:\n  neuro requests --scenario s1 --servers 4 --seed 19 --out instance.json")]
+    Requests(RequestsArgs),
+    /// Decide which requests to admit and where.
+    #[command(
+        after_help = "Examples:\n  neuro solve --instance instance.json --profile examples/data/bundles/edge-a --out plan.json\n  \
+        neuro solve --instance instance.json --profile edge-a=bundles/edge-a --profile edge-b=bundles/edge-b --time-limit 30s"
+    )]
+    Solve(SolveArgs),
+    /// Re-evaluate a plan from scratch.
+    #[command(
+        after_help = "Example:\n  neuro audit --plan plan.json --instance instance.json --profile examples/data/bundles/edge-a\n\n\
+        A plan that does not hold: exit code 3."
+    )]
+    Audit(AuditArgs),
     /// Put a placement to the test: run it and hold what is measured against what was promised.
     #[command(after_help = "Examples:\n  neuro replay --plan plan.json --instance instance.json --target sim\n  \
         neuro replay --plan plan.json --instance instance.json --target local --duration 30 --json\n\n\
@@ -100,6 +117,113 @@ pub(crate) enum Command {
 pub(crate) enum AppCommand {
     /// Serve one application in the foreground.
     Serve(ServeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RequestsArgs {
+    /// s1: every application; s2: 40 % real-time; s3: 90 % real-time.
+    #[arg(long, default_value_t = Scenario::Mixed)]
+    pub(crate) scenario: Scenario,
+    /// Servers.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) servers: usize,
+    /// Kinds of the servers, the better first; each gets an equal share.
+    #[arg(long, value_delimiter = ',', default_value = "edge-a,edge-b")]
+    pub(crate) kinds: Vec<String>,
+    /// Memory of each server, GB.
+    #[arg(long, default_value_t = 32.0)]
+    pub(crate) memory: f64,
+    /// Requests [default: 15 a server]
+    #[arg(long)]
+    pub(crate) requests: Option<usize>,
+    /// By which latency bounds are multiplied.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) tightness: f64,
+    /// Master seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// File for the instance; standard output by default.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+}
+
+/// Placement methods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SolveMethod {
+    /// Large neighbourhood search: ruin and recreate until the time is up.
+    Lns,
+    /// Requests one after another, those that pay most for their memory first.
+    Greedy,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SolveArgs {
+    /// The problem, JSON.
+    #[arg(long)]
+    pub(crate) instance: PathBuf,
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    /// How to decide.
+    #[arg(long, value_enum, default_value = "lns")]
+    pub(crate) method: SolveMethod,
+    /// Wall-clock time, such as 60s, 500ms or 2m.
+    #[arg(long, value_parser = duration, default_value = "5s")]
+    pub(crate) time_limit: Duration,
+    /// Iterations of each worker of lns, after which it ends whatever the time: then the plan is the seed's.
+    #[arg(long)]
+    pub(crate) iterations: Option<u64>,
+    /// Workers of lns [default: the number of cores]
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// File for the plan; standard output by default.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// The plan, JSON, on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AuditArgs {
+    /// The placement, JSON.
+    #[arg(long)]
+    pub(crate) plan: PathBuf,
+    /// The problem that it answers, JSON.
+    #[arg(long)]
+    pub(crate) instance: PathBuf,
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A time with its unit: `60s`, `500ms`, `2m`, `1h`; seconds without one.
+fn duration(text: &str) -> Result<Duration, String> {
+    let figures = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[figures.len()..] {
+        "" | "s" => 1.0,
+        "ms" => 1e-3,
+        "m" => 60.0,
+        "h" => 3600.0,
+        unit => return Err(format!("{unit:?} is no unit; known: ms, s, m, h")),
+    };
+    let seconds = figures.parse::<f64>().map_err(|e| format!("{figures:?}: {e}"))? * unit;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
 #[derive(Debug, ClapArgs)]

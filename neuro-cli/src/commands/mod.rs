@@ -8,8 +8,10 @@ mod ingest;
 mod place;
 mod predict;
 mod replay;
+mod requests;
 mod run;
 mod sim;
+mod solve;
 mod stats;
 mod train;
 mod version;
@@ -37,6 +39,9 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Train(args) => train::train(*args),
         Command::Predict(args) => predict::predict(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
+        Command::Requests(args) => requests::requests(&args),
+        Command::Solve(args) => solve::solve(&args),
+        Command::Audit(args) => solve::audit(&args),
         Command::Replay(args) => replay::replay(args),
         Command::Sim { command } => sim::sim(command),
         Command::Version { json } => Ok(version::version(json)),
@@ -58,6 +63,14 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 _ => None,
             })
     });
+    let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
+    let is_input = problem.is_some_and(|error| {
+        use neuro_opt::Error::{Data, NoProfile, Request};
+        matches!(error, Data(_) | NoProfile { .. } | Request { .. })
+    });
+    if is_input {
+        return ExitCode::from(2);
+    }
     let profiler = error.chain().find_map(|cause| cause.downcast_ref::<neuro_profiler::Error>());
     let app = error.chain().find_map(|cause| cause.downcast_ref::<neuro_apps::error::Error>());
     match (data, app) {

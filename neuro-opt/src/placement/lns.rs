@@ -247,7 +247,8 @@ impl<'p, 'a> Search<'p, 'a> {
             }
         }
         let loss = self.revenue - revenue;
-        let is_accepted = loss <= 0.0 || self.rng.r#gen::<f64>() < (-loss / self.temperature.max(f64::MIN_POSITIVE)).exp();
+        let is_accepted =
+            loss <= 0.0 || self.rng.r#gen::<f64>() < (-loss / self.temperature.max(f64::MIN_POSITIVE)).exp();
         if !is_accepted {
             for (server, old) in ruined.into_iter().zip(old) {
                 self.servers[server] = old;

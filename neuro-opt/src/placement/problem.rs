@@ -15,9 +15,11 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// One profiler for every kind of server.
-    pub fn of_all(bundle: Bundle) -> Self {
-        Self { by_kind: BTreeMap::new(), of_all: Some(bundle) }
+    /// Adds the profiler of every kind that has none of its own.
+    #[must_use]
+    pub fn and_of_all(mut self, bundle: Bundle) -> Self {
+        self.of_all = Some(bundle);
+        self
     }
 
     /// Adds the profiler of one kind.
@@ -138,7 +140,8 @@ impl<'a> Kind<'a> {
             let load = Load { app, instances: f64::from(request.instances), rate: request.rate };
             let range = bundle.profile().ranges.get(&request.app);
             beyond_training.push(range.is_some_and(|range| {
-                load.instances > range.instances[1].max(range.total_instances) || load.rate > range.rate[1] * (1.0 + 1e-9)
+                load.instances > range.instances[1].max(range.total_instances)
+                    || load.rate > range.rate[1] * (1.0 + 1e-9)
             }));
             loads.push(load);
         }

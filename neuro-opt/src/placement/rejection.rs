@@ -66,9 +66,11 @@ fn reason(problem: &Problem<'_>, servers: &[Occupancy], request: usize) -> Resul
             continue;
         }
         let name = &instance.servers[server.server].name;
-        let broken = server.tenants.iter().zip(before.iter().zip(&promises)).find(|(r, (_, after))| {
-            **after > instance.requests[**r].delay_s
-        });
+        let broken = server
+            .tenants
+            .iter()
+            .zip(before.iter().zip(&promises))
+            .find(|(r, (_, after))| **after > instance.requests[**r].delay_s);
         let Some((neighbour, (was, is))) = broken else {
             let detail = format!("it would fit on {name}; the method did not find that");
             return Ok((RejectionCode::LowRevenue, detail));
