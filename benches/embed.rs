@@ -65,9 +65,12 @@ fn time(
     let run = || method.optimise(problem, &limits, &mut |_| ControlFlow::Continue(()));
     let outcome = run()?;
     let (binaries, nodes) = (outcome.binaries_after(), outcome.outcome.nodes);
-    group.bench_function(format!("{name} ({binaries} binaries, {nodes} nodes, {:?})", outcome.outcome.termination), |b| {
-        b.iter(run);
-    });
+    group.bench_function(
+        format!("{name} ({binaries} binaries, {nodes} nodes, {:?})", outcome.outcome.termination),
+        |b| {
+            b.iter(run);
+        },
+    );
     Ok(())
 }
 
@@ -82,6 +85,7 @@ fn problem(size: [usize; 2], seed: u64) -> Result<NetworkProblem, Box<dyn std::e
         Dense::new(weights, bias, if index < 2 { Activation::Relu } else { Activation::Identity })
     });
     let network = Network::new(layers.collect::<Result<_, _>>()?)?;
-    let domain = Domain::new(vec![-1.0; INPUTS], vec![1.0; INPUTS])?.with_row(vec![1.0; INPUTS], INPUTS as f64 / 4.0)?;
+    let domain =
+        Domain::new(vec![-1.0; INPUTS], vec![1.0; INPUTS])?.with_row(vec![1.0; INPUTS], INPUTS as f64 / 4.0)?;
     Ok(NetworkProblem::new(network, domain, vec![1.0], Sense::Maximise)?)
 }

@@ -182,7 +182,8 @@ fn text(verdict: Option<Verdict>, outcome: &NetworkOutcome) -> String {
     lines += &format!("bound        {}\n", figure(outcome.outcome.bound));
     lines += &format!("gap          {}\n", figure(outcome.outcome.gap()));
     lines += &format!("x            {}\n", outcome.x.as_ref().map_or("none".to_owned(), |x| format!("{x:?}")));
-    lines += &format!("binaries     {} before tightening, {} after\n", outcome.binaries_before(), outcome.binaries_after());
+    lines +=
+        &format!("binaries     {} before tightening, {} after\n", outcome.binaries_before(), outcome.binaries_after());
     for level in &outcome.levels {
         let cutoff = level.cutoff.map_or(String::new(), |cutoff| format!(", for objectives as good as {cutoff}"));
         let (name, left, seconds) = (level.level.id(), level.phases.split, level.seconds);

@@ -209,7 +209,8 @@ impl Domain {
 
     /// λ·b + max over the box of (g − λ·a)·x, rounded up.
     fn lagrangian(&self, g: &[f64], row: Option<(&InputRow, f64)>) -> f64 {
-        let (mut sum, mut size) = row.map_or((0.0, 0.0), |(row, lambda)| (lambda * row.upper, (lambda * row.upper).abs()));
+        let (mut sum, mut size) =
+            row.map_or((0.0, 0.0), |(row, lambda)| (lambda * row.upper, (lambda * row.upper).abs()));
         for (j, &g) in g.iter().enumerate() {
             let slope = row.map_or(g, |(row, lambda)| g - lambda * row.coefficients[j]);
             let term = if slope == 0.0 { 0.0 } else { slope * if slope > 0.0 { self.upper[j] } else { self.lower[j] } };

@@ -77,7 +77,8 @@ impl NetworkProblem {
         if x.len() != self.network.inputs() {
             return Err(Error::InputLength { found: x.len(), needed: self.network.inputs() });
         }
-        let y = self.network.layers().iter().fold(ndarray::Array1::from(x.to_vec()), |x, layer| layer.forward(x.view()));
+        let y =
+            self.network.layers().iter().fold(ndarray::Array1::from(x.to_vec()), |x, layer| layer.forward(x.view()));
         Ok(dot(&self.objective, &y.to_vec()))
     }
 }

@@ -189,7 +189,9 @@ impl Relaxation {
     pub(crate) fn crown(&mut self, form: &SplitForm) -> bool {
         let mut coefficients = vec![0.0; form.columns()];
         for index in 0..form.units.len() {
-            if self.phase(index) != ReluPhase::Split || form.units[index].preactivation.coefficients.len() <= form.inputs {
+            if self.phase(index) != ReluPhase::Split
+                || form.units[index].preactivation.coefficients.len() <= form.inputs
+            {
                 continue;
             }
             let lower = -self.backward(form, &form.units[index].preactivation, -1.0, &mut coefficients);
@@ -288,7 +290,9 @@ impl Relaxation {
                 right = line.slope * preactivation.constant + line.intercept;
                 right += preactivation.error + 4.0 * f64::EPSILON * (preactivation.constant.abs() + largest);
             }
-            if let Some((hull, hull_right, violation)) = self.hull(form, unit, y) && violation > worst.max(1e-4) {
+            if let Some((hull, hull_right, violation)) = self.hull(form, unit, y)
+                && violation > worst.max(1e-4)
+            {
                 worst = violation;
                 row.fill(0.0);
                 row[..hull.len()].copy_from_slice(&hull);
@@ -395,7 +399,9 @@ impl Relaxation {
             if weights[row] > 0.0 {
                 lower = lower.max(-reach(weights[row]) - 2.0 * form.units[unit].preactivation.error);
             } else if weights[row] < 0.0 {
-                let least = self.lp.upper(row) - reach(-weights[row]) - form.units[unit].preactivation.constant
+                let least = self.lp.upper(row)
+                    - reach(-weights[row])
+                    - form.units[unit].preactivation.constant
                     - form.units[unit].preactivation.error;
                 if least > 0.0 {
                     upper = upper.min(-least);

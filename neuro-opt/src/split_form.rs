@@ -58,7 +58,8 @@ impl SplitForm {
     pub fn new(network: &Network, domain: &Domain, bounds: &NetworkBounds) -> Result<Self> {
         let inputs = network.inputs();
         // Largest size of each column.
-        let mut largest: Vec<f64> = domain.lower().iter().zip(domain.upper()).map(|(l, u)| l.abs().max(u.abs())).collect();
+        let mut largest: Vec<f64> =
+            domain.lower().iter().zip(domain.upper()).map(|(l, u)| l.abs().max(u.abs())).collect();
         let mut units: Vec<SplitUnit> = Vec::new();
         let mut outputs: Vec<Affine> = (0..inputs).map(column).collect();
         for (index, layer) in network.layers().iter().enumerate() {
@@ -100,7 +101,8 @@ impl SplitForm {
     /// If `c` has another length than there are outputs.
     pub fn combination(&self, c: &[f64], domain: &Domain) -> Affine {
         assert_eq!(c.len(), self.outputs.len(), "one figure an output");
-        let mut largest: Vec<f64> = domain.lower().iter().zip(domain.upper()).map(|(l, u)| l.abs().max(u.abs())).collect();
+        let mut largest: Vec<f64> =
+            domain.lower().iter().zip(domain.upper()).map(|(l, u)| l.abs().max(u.abs())).collect();
         largest.extend(self.units.iter().map(|unit| unit.upper));
         combine(c.iter().copied().zip(&self.outputs), 0.0, &largest)
     }

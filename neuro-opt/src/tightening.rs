@@ -120,7 +120,8 @@ pub fn tighten(
     let mut levels: Vec<LevelReport> = Vec::new();
     let mut report = |level, bounds: &NetworkBounds, solves, since: Instant, cutoff| -> Result<()> {
         let phases = bounds.phases(network)?;
-        let settled = levels.last().map_or(phases.active + phases.inactive, |before| before.phases.split - phases.split);
+        let settled =
+            levels.last().map_or(phases.active + phases.inactive, |before| before.phases.split - phases.split);
         let seconds = since.elapsed().as_secs_f64();
         levels.push(LevelReport { level, phases, settled, solves, seconds, cutoff });
         Ok(())

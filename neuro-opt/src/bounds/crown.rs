@@ -77,9 +77,15 @@ impl<'a> Crown<'a> {
             if let Some(known) = known {
                 bounds.intersect(&known.layers[index]);
             }
-            if let Some(unit) = (0..bounds.units()).find(|&i| !(bounds.lower[i].is_finite() && bounds.upper[i].is_finite()))
+            if let Some(unit) =
+                (0..bounds.units()).find(|&i| !(bounds.lower[i].is_finite() && bounds.upper[i].is_finite()))
             {
-                return Err(Error::Overflow { layer: index, unit, lower: bounds.lower[unit], upper: bounds.upper[unit] });
+                return Err(Error::Overflow {
+                    layer: index,
+                    unit,
+                    lower: bounds.lower[unit],
+                    upper: bounds.upper[unit],
+                });
             }
             crown.tighten(layer, &mut bounds);
             crown.relaxed.push(RelaxedLayer::new(layer, &bounds, &lower, &upper));
@@ -166,11 +172,12 @@ impl RelaxedLayer {
             .map(|(&l, &u)| (lower_line(layer.activation(), l, u), upper_line(layer.activation(), l, u)))
             .collect();
         let largest: Vec<f64> = lower.iter().zip(upper).map(|(l, u)| l.abs().max(u.abs())).collect();
-        let size = layer.weights().outer_iter().zip(layer.bias()).zip(&lines).map(|((weights, bias), (below, above))| {
-            let sum: f64 = weights.iter().zip(&largest).map(|(w, x)| w.abs() * x).sum::<f64>() + bias.abs();
-            let slope = below.slope.abs().max(above.slope.abs()).max(1.0);
-            sum * slope + below.intercept.abs().max(above.intercept.abs())
-        });
+        let size =
+            layer.weights().outer_iter().zip(layer.bias()).zip(&lines).map(|((weights, bias), (below, above))| {
+                let sum: f64 = weights.iter().zip(&largest).map(|(w, x)| w.abs() * x).sum::<f64>() + bias.abs();
+                let slope = below.slope.abs().max(above.slope.abs()).max(1.0);
+                sum * slope + below.intercept.abs().max(above.intercept.abs())
+            });
         Self { size: size.collect(), lines }
     }
 }

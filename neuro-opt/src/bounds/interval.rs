@@ -20,12 +20,12 @@ pub fn interval(network: &Network, domain: &Domain) -> Result<NetworkBounds> {
     let mut layers = Vec::with_capacity(network.layers().len());
     for (index, layer) in network.layers().iter().enumerate() {
         let bounds = affine_image(layer, &lower, &upper);
-        let unit = (0..bounds.units()).find(|&unit| !(bounds.lower[unit].is_finite() && bounds.upper[unit].is_finite()));
+        let unit =
+            (0..bounds.units()).find(|&unit| !(bounds.lower[unit].is_finite() && bounds.upper[unit].is_finite()));
         if let Some(unit) = unit {
             return Err(Error::Overflow { layer: index, unit, lower: bounds.lower[unit], upper: bounds.upper[unit] });
         }
-        (lower, upper) =
-            bounds.lower.iter().zip(&bounds.upper).map(|(&l, &u)| image(layer.activation(), l, u)).unzip();
+        (lower, upper) = bounds.lower.iter().zip(&bounds.upper).map(|(&l, &u)| image(layer.activation(), l, u)).unzip();
         layers.push(bounds);
     }
     Ok(NetworkBounds { layers })

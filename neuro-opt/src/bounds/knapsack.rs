@@ -37,15 +37,19 @@ impl Knapsack {
         if let Some(&figure) = weights.iter().flatten().chain([&capacity]).find(|figure| !figure.is_finite()) {
             return Err(Error::InvalidRow { row: 0, figure });
         }
-        let least: Vec<f64> = weights.iter().map(|weights| weights.iter().copied().fold(f64::INFINITY, f64::min)).collect();
+        let least: Vec<f64> =
+            weights.iter().map(|weights| weights.iter().copied().fold(f64::INFINITY, f64::min)).collect();
         let size: f64 = weights.iter().flatten().map(|weight| weight.abs()).sum::<f64>() + capacity.abs();
         let error = crate::rounding::gamma(weights.len() + 1) * size;
         let room = capacity - least.iter().sum::<f64>() + error;
         if room.is_nan() || room < 0.0 {
             return Err(Error::EmptyDomain);
         }
-        let above: Vec<Vec<f64>> =
-            weights.iter().zip(&least).map(|(weights, least)| weights.iter().map(|weight| weight - least).collect()).collect();
+        let above: Vec<Vec<f64>> = weights
+            .iter()
+            .zip(&least)
+            .map(|(weights, least)| weights.iter().map(|weight| weight - least).collect())
+            .collect();
         let cell = grid(&above, room);
         // A weight is at least this many cells, whatever rounding did.
         let down = |weight: f64| ((weight - error).max(0.0) / cell + 1e-6).floor() as usize;

@@ -30,7 +30,13 @@ pub fn lower_line(activation: Activation, lower: f64, upper: f64) -> Line {
         Activation::Identity => Line::IDENTITY,
         Activation::Relu if upper <= 0.0 => Line::ZERO,
         Activation::Relu if lower >= 0.0 => Line::IDENTITY,
-        Activation::Relu => if upper > -lower { Line::IDENTITY } else { Line::ZERO },
+        Activation::Relu => {
+            if upper > -lower {
+                Line::IDENTITY
+            } else {
+                Line::ZERO
+            }
+        }
         Activation::Gelu => gelu_line(lower, upper, false),
     }
 }

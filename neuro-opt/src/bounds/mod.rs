@@ -10,9 +10,9 @@ mod rows;
 pub use crown::{Crown, crown};
 pub use interval::interval;
 pub use knapsack::{IntegerDomain, Knapsack};
+pub use line::{Line, lower_line, upper_line};
 pub use lp::{Cutoff, LpBounds, lp};
 pub use rows::RowsLp;
-pub use line::{Line, lower_line, upper_line};
 
 use neuro_profiler::network::{Activation, Network};
 
@@ -70,7 +70,8 @@ impl NetworkBounds {
     ///
     /// [`Error::InvalidBounds`](crate::Error::InvalidBounds) for bounds that hold no number.
     pub fn phases(&self, network: &Network) -> Result<PhaseCounts> {
-        let units = network.layers().iter().zip(&self.layers).filter(|(layer, _)| layer.activation() == Activation::Relu);
+        let units =
+            network.layers().iter().zip(&self.layers).filter(|(layer, _)| layer.activation() == Activation::Relu);
         PhaseCounts::of(units.flat_map(|(_, bounds)| bounds.lower.iter().copied().zip(bounds.upper.iter().copied())))
     }
 

@@ -40,10 +40,14 @@ pub fn read_safetensors(architecture: &Path, weights: &Path) -> Result<Network> 
         let view = tensors.tensor(name).map_err(|error| fault(weights, error))?;
         if view.shape().len() != sides {
             let shape = view.shape();
-            return Err(fault(weights, format!("tensor {name:?} has the shape {shape:?}, but {sides} sides are needed")));
+            return Err(fault(
+                weights,
+                format!("tensor {name:?} has the shape {shape:?}, but {sides} sides are needed"),
+            ));
         }
-        let figures = figures(&view)
-            .ok_or_else(|| fault(weights, format!("tensor {name:?} is {:?}, but F32 or F64 is needed", view.dtype())))?;
+        let figures = figures(&view).ok_or_else(|| {
+            fault(weights, format!("tensor {name:?} is {:?}, but F32 or F64 is needed", view.dtype()))
+        })?;
         Ok((view.shape().to_vec(), figures))
     };
     let layers = layers.layers.into_iter().map(|layer| {

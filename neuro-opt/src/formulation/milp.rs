@@ -8,8 +8,8 @@ use crate::model::{Linear, Model, Variable};
 use crate::solver::{MipSolver, SolveOptions};
 use crate::tightening::{Level, Tightened, Tightening, tighten};
 use crate::{
-    Error, Limits, NetworkMethod, NetworkOutcome, NetworkProblem, Observer, Outcome, Progress, Result, Sense, SplitForm,
-    Termination,
+    Error, Limits, NetworkMethod, NetworkOutcome, NetworkProblem, Observer, Outcome, Progress, Result, Sense,
+    SplitForm, Termination,
 };
 
 /// Cuts that go into the model from the start.
@@ -135,9 +135,12 @@ impl NetworkMethod for Milp<'_> {
         let outcome = self.attempt(problem, &self.tightening, limits, start, observer);
         match outcome {
             // Bounds under a cutoff can leave less room than a solver's tolerances need: once more without.
-            Err(Error::Contradiction(_) | Error::Unconfirmed { .. } | Error::BoundContradicted { .. } | Error::Solver { .. })
-                if self.tightening.level > Level::Lp =>
-            {
+            Err(
+                Error::Contradiction(_)
+                | Error::Unconfirmed { .. }
+                | Error::BoundContradicted { .. }
+                | Error::Solver { .. },
+            ) if self.tightening.level > Level::Lp => {
                 let plain = Tightening { level: Level::Lp, ..self.tightening.clone() };
                 self.attempt(problem, &plain, limits, start, observer)
             }
@@ -163,7 +166,8 @@ impl Milp<'_> {
         let seconds = start.elapsed().as_secs_f64();
         let report = Progress { objective: held, bound: f64::NAN, nodes: 0, open: 1, seconds };
         if observer(&report).is_break() {
-            let outcome = Outcome { termination: Termination::Interrupted, objective: held, bound: None, nodes: 0, seconds };
+            let outcome =
+                Outcome { termination: Termination::Interrupted, objective: held, bound: None, nodes: 0, seconds };
             return Ok(NetworkOutcome { outcome, x: tightened.x, levels: tightened.levels });
         }
         let time = limits.time.map(|limit| limit.saturating_sub(start.elapsed()));

@@ -113,9 +113,10 @@ impl TableSums {
         if weights.len() != tables.len() {
             return Err(Error::InputLength { found: weights.len(), needed: tables.len() });
         }
-        let figures = tables.iter().zip(weights).map(|(table, weight)| {
-            (table.first..).take(table.values.nrows()).map(|n| weight * n as f64).collect()
-        });
+        let figures = tables
+            .iter()
+            .zip(weights)
+            .map(|(table, weight)| (table.first..).take(table.values.nrows()).map(|n| weight * n as f64).collect());
         let knapsack = Knapsack::new(figures.collect(), capacity)?;
         let mut sums = Self { tables, knapsack, lower: Vec::new(), upper: Vec::new() };
         for output in 0..outputs {
@@ -151,7 +152,9 @@ impl InputSet for TableSums {
             .map(|table| {
                 let rows = table.values.outer_iter();
                 let sums: Vec<(f64, f64)> = rows
-                    .map(|row| row.iter().zip(g).fold((0.0, 0.0), |(sum, size), (v, g)| (sum + v * g, size + (v * g).abs())))
+                    .map(|row| {
+                        row.iter().zip(g).fold((0.0, 0.0), |(sum, size), (v, g)| (sum + v * g, size + (v * g).abs()))
+                    })
                     .collect();
                 size += sums.iter().fold(0.0_f64, |size, sum| size.max(sum.1));
                 sums.into_iter().map(|sum| sum.0).collect()

@@ -354,9 +354,8 @@ impl Simplex {
                 continue;
             }
             let leaving = (0..self.basic.len()).filter(|&row| !wanted[self.basic[row]]);
-            let best = leaving.max_by(|&a, &b| {
-                self.tableau[a * n + column].abs().total_cmp(&self.tableau[b * n + column].abs())
-            });
+            let best = leaving
+                .max_by(|&a, &b| self.tableau[a * n + column].abs().total_cmp(&self.tableau[b * n + column].abs()));
             if let Some(row) = best.filter(|row| self.tableau[row * n + column].abs() > 1e-11) {
                 self.exchange(row, column);
             }

@@ -79,7 +79,8 @@ impl Model {
                     let _ = writeln!(text, " LO bnd x{index} {:?}\n PL bnd x{index}", variable.lower);
                 }
                 (true, true) => {
-                    let _ = writeln!(text, " LO bnd x{index} {:?}\n UP bnd x{index} {:?}", variable.lower, variable.upper);
+                    let _ =
+                        writeln!(text, " LO bnd x{index} {:?}\n UP bnd x{index} {:?}", variable.lower, variable.upper);
                 }
             }
         }

@@ -152,7 +152,9 @@ impl Model {
             return Err(Error::InvalidModelRow { row: self.rows.len(), lower: figure, upper: figure });
         }
         match expression.terms.iter().find(|(variable, _)| variable.0 >= self.variables.len()) {
-            Some((variable, _)) => Err(Error::UnknownVariable { variable: variable.0, variables: self.variables.len() }),
+            Some((variable, _)) => {
+                Err(Error::UnknownVariable { variable: variable.0, variables: self.variables.len() })
+            }
             None => Ok(()),
         }
     }
@@ -243,9 +245,10 @@ impl Model {
                 let (sum, size) = terms.fold((0.0, 1.0_f64), |(sum, size), term| (sum + term, size.max(term.abs())));
                 row.lower - tolerance * size <= sum && sum <= row.upper + tolerance * size
             })
-            && self.sos1.iter().all(|set| {
-                set.iter().filter(|variable| values[variable.0].abs() > tolerance).count() <= 1
-            })
+            && self
+                .sos1
+                .iter()
+                .all(|set| set.iter().filter(|variable| values[variable.0].abs() > tolerance).count() <= 1)
     }
 }
 

@@ -8,9 +8,9 @@ use super::branching::choose;
 use super::climb::climb;
 use super::node::{Evaluation, Node, closed_or_empty, evaluate};
 use crate::bounds::NetworkBounds;
+use crate::points::points;
 use crate::relaxation::Relaxation;
 use crate::split_form::{Affine, SplitForm};
-use crate::points::points;
 use crate::{Domain, Limits, NetworkProblem, Observer, Progress, Result, Sense, Termination};
 
 /// Expansions between two reports to the observer.

@@ -54,8 +54,7 @@ impl MipSolver for Highs {
             }
             problem.add_row(..=1.0, choice);
         }
-        let sense =
-            if model.sense() == Sense::Maximise { highs::Sense::Maximise } else { highs::Sense::Minimise };
+        let sense = if model.sense() == Sense::Maximise { highs::Sense::Maximise } else { highs::Sense::Minimise };
         let mut prepared = problem.try_optimise(sense).map_err(fault)?;
         prepared.make_quiet();
         prepared.set_option("threads", 1);

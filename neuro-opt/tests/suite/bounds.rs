@@ -39,7 +39,8 @@ fn every_level_holds_for_samples() {
                     y = layer.forward(y.view());
                 }
             }
-            let total: f64 = tightened.bounds.layers.iter().flat_map(|b| b.upper.iter().zip(&b.lower)).map(|(u, l)| u - l).sum();
+            let total: f64 =
+                tightened.bounds.layers.iter().flat_map(|b| b.upper.iter().zip(&b.lower)).map(|(u, l)| u - l).sum();
             assert!(total <= widths + 1e-9, "{level:?} is wider than the level before it");
             widths = total;
         }
@@ -144,7 +145,14 @@ fn knapsack_agrees_with_enumeration() {
         let whole = round % 2 == 0;
         let mut draw = |limit: f64| -> Vec<Vec<f64>> {
             (0..choices)
-                .map(|_| (0..3).map(|_| { let x: f64 = random.gen_range(0.0..limit); if whole { x.round() } else { x } }).collect())
+                .map(|_| {
+                    (0..3)
+                        .map(|_| {
+                            let x: f64 = random.gen_range(0.0..limit);
+                            if whole { x.round() } else { x }
+                        })
+                        .collect()
+                })
                 .collect()
         };
         let (weights, values) = (draw(9.0), draw(20.0));

@@ -21,9 +21,10 @@ fn a_time_limit_without_a_solution_holds_none() {
     let x: Vec<_> = (0..60).map(|j| model.binary(format!("x{j}")).unwrap()).collect();
     // Even coefficients, odd sums.
     for row in 0..3_usize {
-        let sum = x.iter().enumerate().fold(Linear::default(), |sum, (j, x)| {
-            sum + 2.0 * ((j * (row + 3) * 7 % 41 + 11) as f64) * *x
-        });
+        let sum = x
+            .iter()
+            .enumerate()
+            .fold(Linear::default(), |sum, (j, x)| sum + 2.0 * ((j * (row + 3) * 7 % 41 + 11) as f64) * *x);
         model.add(sum.equals(1001.0 + 200.0 * row as f64)).unwrap();
     }
     model.optimise(Sense::Minimise, x.iter().fold(Linear::default(), |sum, x| sum + *x)).unwrap();
@@ -80,12 +81,14 @@ fn solves_at_the_same_time_do_not_disturb_one_another() {
     let model = |k: usize| {
         let mut model = Model::new();
         let x: Vec<_> = (0..12).map(|j| model.binary(format!("x{j}")).unwrap()).collect();
-        let sum = |f: &dyn Fn(usize) -> f64| x.iter().enumerate().fold(Linear::default(), |sum, (j, x)| sum + f(j) * *x);
+        let sum =
+            |f: &dyn Fn(usize) -> f64| x.iter().enumerate().fold(Linear::default(), |sum, (j, x)| sum + f(j) * *x);
         model.add(sum(&|j| ((j * 5 + k) % 11 + 2) as f64).at_most(30.0)).unwrap();
         model.optimise(Sense::Maximise, sum(&|j| ((j * 7 + k) % 13 + 1) as f64)).unwrap();
         model
     };
-    let objective = |solver: &dyn MipSolver, k| solver.solve(&model(k), &SolveOptions::default()).unwrap().outcome.objective;
+    let objective =
+        |solver: &dyn MipSolver, k| solver.solve(&model(k), &SolveOptions::default()).unwrap().outcome.objective;
     let alone: Vec<_> = (0..8).map(|k| objective(&Cbc, k)).collect();
     for solver in [&Cbc as &(dyn MipSolver + Sync), &worker()] {
         let together: Vec<_> = std::thread::scope(|scope| {

@@ -46,7 +46,9 @@ fn small_programs_agree_with_enumeration() {
                 model.add(sum(&vec![1.0; n]).equals(3.0)).unwrap();
                 model.optimise(sense, sum(&values) + Linear::constant(2.5)).unwrap();
                 let picks = (0..1_u32 << n).filter(|pick| pick.count_ones() == 3);
-                let total = |pick: u32, figures: &[f64]| -> f64 { (0..n).filter(|j| pick >> j & 1 == 1).map(|j| figures[j]).sum() };
+                let total = |pick: u32, figures: &[f64]| -> f64 {
+                    (0..n).filter(|j| pick >> j & 1 == 1).map(|j| figures[j]).sum()
+                };
                 let all = picks.filter(|pick| total(*pick, &weights) <= 4.0).map(|pick| total(pick, &values) + 2.5);
                 let best = match sense {
                     Sense::Maximise => all.reduce(f64::max),
@@ -145,7 +147,11 @@ fn limits_are_outcomes_and_are_kept() {
             assert!(bound <= objective + 1e-6);
         }
         let few = solver.solve(&hard(), &SolveOptions { time: Some(20 * limit), nodes: Some(5) }).unwrap();
-        assert!(matches!(few.outcome.termination, Termination::NodeLimit | Termination::TimeLimit), "{}", solver.name());
+        assert!(
+            matches!(few.outcome.termination, Termination::NodeLimit | Termination::TimeLimit),
+            "{}",
+            solver.name()
+        );
     });
 }
 

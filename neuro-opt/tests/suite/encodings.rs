@@ -68,7 +68,10 @@ fn tables_are_their_subnetwork() {
     let values = [4.0, 0.0, 0.0, 1.0, 0.0];
     assert!(model.is_feasible(&values, 1e-9) && !model.is_feasible(&[4.0, 0.0, 1.0, 0.0, 0.0], 1e-9));
     assert!(outputs.iter().zip(table.values().row(2)).all(|(output, value)| output.at(&values) == *value));
-    assert!(Table::of_network(&network, &[0.0, 0.7], 2, 0, 1).is_err() && Table::of_network(&network, &[0.0, 0.7], 0, 1, 0).is_err());
+    assert!(
+        Table::of_network(&network, &[0.0, 0.7], 2, 0, 1).is_err()
+            && Table::of_network(&network, &[0.0, 0.7], 0, 1, 0).is_err()
+    );
 }
 
 #[test]
@@ -81,19 +84,35 @@ fn models_are_written_as_mps_and_lp() {
     model.add_sos1(vec![x, n]).unwrap();
     model.optimise(Sense::Maximise, x + Linear::constant(2.0)).unwrap();
     let mps = model.to_mps();
-    for line in ["    MAX", " L r0", " E r1", "    x0 r0 2.0", "    x1 r0 -3.0", "    rhs r1 1.5", "    rhs cost -2.0", " LO bnd x0 -1.0", " PL bnd x0", " UP bnd x1 7.0", " S1 SOS s0", "    m1 'MARKER' 'INTORG'", "ENDATA"] {
+    for line in [
+        "    MAX",
+        " L r0",
+        " E r1",
+        "    x0 r0 2.0",
+        "    x1 r0 -3.0",
+        "    rhs r1 1.5",
+        "    rhs cost -2.0",
+        " LO bnd x0 -1.0",
+        " PL bnd x0",
+        " UP bnd x1 7.0",
+        " S1 SOS s0",
+        "    m1 'MARKER' 'INTORG'",
+        "ENDATA",
+    ] {
         assert!(mps.lines().any(|found| found == line), "{line:?} is missing in\n{mps}");
     }
     let lp = model.to_lp();
-    for line in ["Maximize", " r0: + 2.0 speed - 3.0 n <= 4.0", " -1.0 <= speed <= +inf", " s0: S1 :: speed:1 n:2", "End"] {
+    for line in
+        ["Maximize", " r0: + 2.0 speed - 3.0 n <= 4.0", " -1.0 <= speed <= +inf", " s0: S1 :: speed:1 n:2", "End"]
+    {
         assert!(lp.lines().any(|found| found == line), "{line:?} is missing in\n{lp}");
     }
 }
 
 #[cfg(feature = "cbc")]
 mod with_cbc {
-    use neuro_opt::formulation::{Cuts, Encoding, Milp, table::Table, table::TableSums, Embedding};
     use neuro_opt::bounds::crown;
+    use neuro_opt::formulation::{Cuts, Embedding, Encoding, Milp, table::Table, table::TableSums};
     use neuro_opt::model::{Linear, Model};
     use neuro_opt::solver::{MipSolver, SolveOptions, cbc::Cbc};
     use neuro_opt::{Level, Sense, Tightening};
@@ -108,7 +127,12 @@ mod with_cbc {
             let problem = problem(seed, &[2, 4, 4, 1]);
             let expected = brute_force(&problem);
             for encoding in Encoding::ALL {
-                for (level, cuts) in [(Level::Interval, Cuts::None), (Level::Rows, Cuts::Crown), (Level::Lp, Cuts::Hull), (Level::Mip, Cuts::None)] {
+                for (level, cuts) in [
+                    (Level::Interval, Cuts::None),
+                    (Level::Rows, Cuts::Crown),
+                    (Level::Lp, Cuts::Hull),
+                    (Level::Mip, Cuts::None),
+                ] {
                     for epigraph in [false, true] {
                         let tightening = Tightening::up_to(level);
                         let milp = Milp { encoding, cuts, epigraph, tightening, ..Milp::new(&Cbc) };
@@ -125,7 +149,11 @@ mod with_cbc {
         for seed in 0..1_000 {
             let problem = problem(seed, &[2, 5, 3, 1]);
             let expected = solve(&neuro_opt::Search::default(), &problem).outcome.objective.unwrap();
-            let milp = Milp { encoding: Encoding::ALL[seed as usize % 3], tightening: Tightening::up_to(Level::Rows), ..Milp::new(&Cbc) };
+            let milp = Milp {
+                encoding: Encoding::ALL[seed as usize % 3],
+                tightening: Tightening::up_to(Level::Rows),
+                ..Milp::new(&Cbc)
+            };
             assert_solved(&solve(&milp, &problem), &problem, expected);
         }
     }

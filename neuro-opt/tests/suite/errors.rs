@@ -23,7 +23,12 @@ fn weights_that_are_no_numbers_and_empty_layers_are_refused() {
     assert!(layer(array![[f64::NAN]], array![0.0]).is_err());
     assert!(layer(array![[1.0]], array![f64::INFINITY]).is_err());
     assert!(layer(Array2::zeros((0, 1)), array![]).is_err());
-    let nan = NetworkProblem::new(network(Activation::Relu), Domain::new(vec![0.0], vec![1.0]).unwrap(), vec![f64::NAN], Sense::Maximise);
+    let nan = NetworkProblem::new(
+        network(Activation::Relu),
+        Domain::new(vec![0.0], vec![1.0]).unwrap(),
+        vec![f64::NAN],
+        Sense::Maximise,
+    );
     assert!(matches!(nan, Err(Error::InvalidObjective { output: 0, .. })));
 }
 

@@ -53,7 +53,8 @@ fn problems_are_read_from_json() {
         std::fs::write(&path, text).unwrap();
         read_problem(&path)
     };
-    let layers = r#""layers":[{"W":[[1,2],[3,4],[5,6]],"b":[1,2,3],"relu":true},{"W":[[1,0,-1]],"b":[0],"relu":false}]"#;
+    let layers =
+        r#""layers":[{"W":[[1,2],[3,4],[5,6]],"b":[1,2,3],"relu":true},{"W":[[1,0,-1]],"b":[0],"relu":false}]"#;
     let rest = r#""lb":[0,-1],"ub":[1,1],"a":[1,1],"b":0.5,"c":[2],"sense":"min""#;
     let problem = read(&format!("{{{layers},{rest}}}")).unwrap();
     assert_eq!((problem.network().inputs(), problem.network().outputs()), (2, 1));

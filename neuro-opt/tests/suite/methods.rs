@@ -1,7 +1,9 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use neuro_opt::{Domain, Level, Limits, NetworkMethod, NetworkProblem, Search, Sense, Termination, Tightening, Verdict, verify};
+use neuro_opt::{
+    Domain, Level, Limits, NetworkMethod, NetworkProblem, Search, Sense, Termination, Tightening, Verdict, verify,
+};
 use rand::Rng;
 
 use crate::network::{assert_solved, brute_force, problem, random, samples, solve};
@@ -88,7 +90,8 @@ fn whole_inputs_agree_with_enumeration() {
 #[test]
 fn limits_are_outcomes() {
     let problem = problem(11, &[8, 20, 20, 1]);
-    let run = |limits: &Limits| Search::default().optimise(&problem, limits, &mut |_| ControlFlow::Continue(())).unwrap();
+    let run =
+        |limits: &Limits| Search::default().optimise(&problem, limits, &mut |_| ControlFlow::Continue(())).unwrap();
     let full = run(&Limits::default());
     assert_eq!(full.outcome.termination, Termination::Optimal);
     assert!(full.outcome.nodes > 20);
@@ -99,7 +102,8 @@ fn limits_are_outcomes() {
     assert!(sign * (bound - best) >= -1e-9, "a bound of an unfinished search is one");
     let none = run(&Limits { time: Some(Duration::ZERO), ..Limits::default() });
     assert_eq!(none.outcome.termination, Termination::TimeLimit);
-    let stopped = Search::default().optimise(&problem, &Limits { gap: 0.0, ..Limits::default() }, &mut |_| ControlFlow::Break(()));
+    let stopped = Search::default()
+        .optimise(&problem, &Limits { gap: 0.0, ..Limits::default() }, &mut |_| ControlFlow::Break(()));
     assert!(matches!(stopped.unwrap().outcome.termination, Termination::Interrupted | Termination::Optimal));
 }
 
@@ -123,7 +127,8 @@ fn limits_on_the_output_are_proved_or_refuted() {
     for seed in 0..40 {
         let problem = problem(seed, &[3, 6, 6, 1]).with_sense(Sense::Maximise);
         let best = brute_force(&problem.with_sense(Sense::Maximise));
-        let check = |t: f64| verify(&problem, t, &Search::default(), &Limits::default(), &mut |_| ControlFlow::Continue(()));
+        let check =
+            |t: f64| verify(&problem, t, &Search::default(), &Limits::default(), &mut |_| ControlFlow::Continue(()));
         let (verdict, outcome) = check(best + 1e-4).unwrap();
         assert_eq!(verdict, Verdict::Proved);
         assert!(outcome.outcome.bound.unwrap() <= best + 1e-4);

@@ -50,7 +50,8 @@ pub(crate) fn brute_force(problem: &NetworkProblem) -> f64 {
             lp.add_row(&row.coefficients, f64::NEG_INFINITY, row.upper);
         }
         // Everything is affine in x: rows of coefficients and a constant.
-        let mut map: Vec<(Vec<f64>, f64)> = (0..n).map(|j| ((0..n).map(|k| f64::from(u8::from(j == k))).collect(), 0.0)).collect();
+        let mut map: Vec<(Vec<f64>, f64)> =
+            (0..n).map(|j| ((0..n).map(|k| f64::from(u8::from(j == k))).collect(), 0.0)).collect();
         let mut unit = 0;
         for layer in network.layers() {
             let mut next = Vec::new();

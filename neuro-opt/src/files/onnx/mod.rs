@@ -125,7 +125,8 @@ fn figures(tensor: &TensorProto, folder: Option<&Path>) -> Result<Option<Tensor>
 /// Bytes that lie in a file beside the model.
 fn external(tensor: &TensorProto, folder: Option<&Path>) -> Result<Vec<u8>, String> {
     let name = &tensor.name;
-    let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
+    let entry =
+        |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
     let Some(location) = entry("location").map(Path::new) else {
         return Err(format!("tensor {name:?} lies in another file, which is not named"));
     };
@@ -158,7 +159,9 @@ impl Tensor {
     fn vector(&self, width: usize) -> Result<Array1<f64>, String> {
         match self.figures[..] {
             [figure] => Ok(Array1::from_elem(width, figure)),
-            _ if self.figures.len() == width && self.shape.last() == Some(&width) => Ok(Array1::from(self.figures.clone())),
+            _ if self.figures.len() == width && self.shape.last() == Some(&width) => {
+                Ok(Array1::from(self.figures.clone()))
+            }
             _ => Err(format!("a constant of shape {:?}, but {width} figures are needed", self.shape)),
         }
     }
@@ -208,7 +211,8 @@ impl Chain {
                 self.compose(weights, bias)?;
             }
             "Add" | "Sub" | "Mul" => {
-                let (weights, bias) = self.affine.as_mut().ok_or("comes before any matrix, so that its width is not known")?;
+                let (weights, bias) =
+                    self.affine.as_mut().ok_or("comes before any matrix, so that its width is not known")?;
                 let figures = constant(1 - own)?.vector(weights.nrows())?;
                 match node.op_type.as_str() {
                     "Add" => *bias += &figures,
@@ -227,19 +231,16 @@ impl Chain {
             "Identity" | "Dropout" => {}
             "Flatten" if attribute(node, "axis").is_none_or(|attribute| matches!(attribute.i, 1 | -1)) => {}
             "Reshape" | "Squeeze" | "Unsqueeze" => {}
-            _ => return Err("is not supported; dense layers (Gemm, MatMul, Add, Sub, Mul), Relu and Gelu are".to_owned()),
+            _ => {
+                return Err("is not supported; dense layers (Gemm, MatMul, Add, Sub, Mul), Relu and Gelu are".to_owned());
+            }
         }
         self.value = output;
         Ok(())
     }
 
     /// Operators on weights alone; whether it was one.
-    fn fold(
-        &self,
-        node: &NodeProto,
-        output: &str,
-        constants: &mut HashMap<String, Tensor>,
-    ) -> Result<bool, String> {
+    fn fold(&self, node: &NodeProto, output: &str, constants: &mut HashMap<String, Tensor>) -> Result<bool, String> {
         match node.op_type.as_str() {
             "Constant" => {
                 let tensor = attribute(node, "value").and_then(|attribute| attribute.t.as_ref());

@@ -69,7 +69,10 @@ pub(super) fn solve(problem: &Columns, parameters: &[(&str, String)]) -> Result<
     let (column_count, row_count) = (size(columns)?, size(rows)?);
     size(problem.value.len())?;
     let shapes = problem.start.len() == columns + 1
-        && problem.start.last().is_some_and(|last| usize::try_from(*last).is_ok_and(|last| last == problem.value.len()))
+        && problem
+            .start
+            .last()
+            .is_some_and(|last| usize::try_from(*last).is_ok_and(|last| last == problem.value.len()))
         && problem.start.windows(2).all(|pair| 0 <= pair[0] && pair[0] <= pair[1])
         && problem.index.len() == problem.value.len()
         && problem.index.iter().all(|row| (0..row_count).contains(row))

@@ -93,7 +93,8 @@ struct Reading {
 
 impl Reading {
     fn of(model: &Model, answer: &Answer) -> Self {
-        let none = |termination, needs_confirmation| Self { termination, values: None, bound: None, needs_confirmation };
+        let none =
+            |termination, needs_confirmation| Self { termination, values: None, bound: None, needs_confirmation };
         if answer.unbounded {
             return none(Termination::Unbounded, false);
         }
