@@ -174,10 +174,10 @@ mod tests {
     #[test]
     fn contradictions_are_refused() {
         let check = |outcome: Outcome, sense| outcome.check(sense, 1e-9);
-        assert_eq!(check(outcome(Some(1.0), Some(2.0)), Sense::Maximise), Ok(()));
-        let too_good = Error::BoundContradicted { objective: 1.0, bound: 2.0 };
-        assert_eq!(check(outcome(Some(1.0), Some(2.0)), Sense::Minimise), Err(too_good));
-        assert_eq!(check(outcome(Some(1.0 + 1e-10), Some(1.0)), Sense::Maximise), Ok(()));
+        assert!(check(outcome(Some(1.0), Some(2.0)), Sense::Maximise).is_ok());
+        let too_good = check(outcome(Some(1.0), Some(2.0)), Sense::Minimise).unwrap_err();
+        assert!(matches!(too_good, Error::BoundContradicted { objective: 1.0, bound: 2.0 }));
+        assert!(check(outcome(Some(1.0 + 1e-10), Some(1.0)), Sense::Maximise).is_ok());
         assert!(check(outcome(Some(1.0 + 1e-8), Some(1.0)), Sense::Maximise).is_err());
         assert!(check(outcome(Some(f64::NAN), None), Sense::Maximise).is_err());
         let infeasible = Outcome { termination: Termination::Infeasible, ..outcome(Some(1.0), None) };
