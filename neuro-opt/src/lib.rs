@@ -1,46 +1,48 @@
-//! Placement of inference requests on servers, with ReLU networks inside mixed-integer programs.
-//!
-//! Today this crate holds the vocabulary that every placement method shares; the methods themselves come next.
+//! ReLU networks inside mixed-integer programs, and placement of inference requests on servers.
 //!
 //! # The data
 //!
-//! A method ends with an [`Outcome`]: why it stopped ([`Termination`]), what it holds ([`PrimalStatus`]), the objective, a proved
-//! bound or none, and how much work it was. A time limit or infeasibility is an outcome, not an error. In a mixed-integer
-//! program each unit of a ReLU network has a [`ReluPhase`], and only split units need a binary variable.
+//! A [`NetworkProblem`] is a network f, a [`Domain`] (a box, rows, whole-number inputs) and c·f(x) to be optimised. A
+//! [`NetworkMethod`] solves it and answers with a [`NetworkOutcome`]: why it stopped ([`Termination`]), what it holds
+//! ([`PrimalStatus`]), the objective by forward pass, a proved bound, and how much work it was. A time limit or infeasibility is an
+//! outcome, not an error. Each unit of a ReLU network has a [`ReluPhase`], and only split units need a binary variable.
 //!
 //! # Which item to pick
 //!
 //! | you want | use |
 //! |---|---|
-//! | the name of a method on a command line or in a file | [`Method`] |
-//! | the result of an optimisation, its gap, and a check that it does not contradict itself | [`Outcome`] |
-//! | which units of a layer are fixed by their bounds, and how many binaries are left | [`ReluPhase`], [`PhaseCounts`] |
-//! | which CBC is linked | [`solver`], feature `cbc` |
+//! | the optimum over a network | [`Search`], or [`formulation::Milp`] with a [`solver`] |
+//! | a limit on a network's output proved or refuted | [`verify()`] |
+//! | a network inside a model of your own | [`formulation::Embedding`] with [`model::Model`] |
+//! | bounds on a network's units | [`bounds`] one by one, [`tighten`] level by level |
+//! | a network or a problem from a file | [`files`] |
+//! | a small linear program solved again and again, with duals | [`lp::Simplex`] |
+//! | the name of a placement method on a command line or in a file | [`Method`] |
 //!
 //! # Features
 //!
-//! `cbc` (default) links the CBC solver of the system, 2.10 or newer. Without it the build needs nothing but Rust.
+//! `cbc` (default) links the CBC solver of the system, 2.10 or newer. Without it the build needs nothing but Rust. `highs` builds the
+//! HiGHS solver from its sources and needs cmake and libclang.
 //!
 //! # Example
 //!
 //! ```
-//! use neuro_opt::{Method, Outcome, PhaseCounts, Termination};
+//! use std::ops::ControlFlow;
 //!
-//! // Of three units with these bounds before the ReLU, one needs a binary.
-//! let layer = PhaseCounts::of([(-2.0, -0.5), (0.1, 3.0), (-1.0, 1.0)])?;
-//! assert_eq!(layer.binaries(), 1);
+//! use ndarray::array;
+//! use neuro_opt::{Domain, Limits, NetworkMethod, NetworkProblem, Search, Sense, Termination};
+//! use neuro_profiler::network::{Activation, Dense, Network};
 //!
-//! let method: Method = "decomposed".parse()?;
-//! assert!(method.proves_bound());
-//!
-//! let outcome = Outcome {
-//!     termination: Termination::TimeLimit,
-//!     objective: Some(100.0),
-//!     bound: Some(102.0),
-//!     nodes: 1_234,
-//!     seconds: 60.0,
-//! };
-//! assert_eq!(outcome.gap(), Some(0.02));
+//! // max |x₁ − x₂| where x₁ + x₂ ≤ 1 on [−1, 1]².
+//! let network = Network::new(vec![
+//!     Dense::new(array![[1.0, -1.0], [-1.0, 1.0]], array![0.0, 0.0], Activation::Relu)?,
+//!     Dense::new(array![[1.0, 1.0]], array![0.0], Activation::Identity)?,
+//! ])?;
+//! let domain = Domain::new(vec![-1.0; 2], vec![1.0; 2])?.with_row(vec![1.0, 1.0], 1.0)?;
+//! let problem = NetworkProblem::new(network, domain, vec![1.0], Sense::Maximise)?;
+//! let outcome = Search::default().optimise(&problem, &Limits::default(), &mut |_| ControlFlow::Continue(()))?;
+//! assert_eq!(outcome.outcome.termination, Termination::Optimal);
+//! assert!((outcome.outcome.objective.unwrap_or(0.0) - 2.0).abs() < 1e-6);
 //! # Ok::<(), neuro_opt::Error>(())
 //! ```
 

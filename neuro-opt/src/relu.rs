@@ -88,7 +88,7 @@ mod tests {
             (f64::NEG_INFINITY, f64::INFINITY, ReluPhase::Split),
         ];
         for (lower, upper, phase) in cases {
-            assert_eq!(ReluPhase::of(lower, upper).ok(), Some(phase), "[{lower}, {upper}]");
+            assert_eq!(ReluPhase::of(lower, upper).unwrap(), phase, "[{lower}, {upper}]");
         }
     }
 

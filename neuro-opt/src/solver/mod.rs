@@ -50,6 +50,7 @@ pub struct Solution {
 }
 
 /// How far a solver's values may miss the model.
+#[cfg(any(feature = "cbc", feature = "highs"))]
 pub(crate) const TOLERANCE: f64 = 1e-6;
 
 /// A solver's values with whole numbers made whole and bounds kept, if they then meet the model.

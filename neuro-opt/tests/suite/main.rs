@@ -1,5 +1,5 @@
 //! The tests of the embedding library, one binary.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod bounds;
 #[cfg(feature = "cbc")]
