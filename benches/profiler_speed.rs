@@ -35,7 +35,7 @@ fn main() -> neuro_profiler::Result<()> {
     });
 
     let points: Vec<ContextPoint> = set.runs.iter().flat_map(ContextPoint::of_run).collect();
-    let mut paper = |size: usize, count: usize| -> neuro_profiler::Result<f64> {
+    let paper = |size: usize, count: usize| -> neuro_profiler::Result<f64> {
         let params = DeepSetsParams::default();
         let mut trainer = DeepSetsTrainer::new(&set, &points, &params)?;
         Ok(steps(count, |i| {

@@ -619,6 +619,9 @@ pub(crate) struct FoldArgs {
     /// Share of runs to take margins from.
     #[arg(long, default_value_t = 0.15, value_parser = probability)]
     pub(crate) calibration: f64,
+    /// Split and learn from runs of pairs and baselines too, not only from random ones.
+    #[arg(long)]
+    pub(crate) all_kinds: bool,
     /// Hold out whole combinations of applications.
     #[arg(long)]
     pub(crate) by_combination: bool,

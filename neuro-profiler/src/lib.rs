@@ -1,8 +1,8 @@
 //! Latency profilers of co-located inference services.
 //!
 //! A profiler answers one question: how long does one inference of a service take when other services share its server?
-//! This crate holds the *contention curves*, which answer it pair by pair and are fitted to measurements in well under a
-//! second.
+//! A [`Profiler`] answers it for all tenants of a server at once; a [`Bundle`] is one on disk. *Contention curves* answer it pair by
+//! pair.
 //!
 //! # The data
 //!
@@ -21,6 +21,12 @@
 //! | a curve in the form that a mixed-integer program can hold | [`TwoSegments`] |
 //! | curves and baselines on disk | [`files`] |
 //! | a trained network as plain data | [`network`] |
+//! | the default profiler, its constants of a request and its network for a mixed-integer program | [`server_state`] |
+//! | the published network | [`deep_sets`] |
+//! | predictors to compare with | [`baselines`] |
+//! | any profiler from disk, with ranges and margins | [`Bundle`] |
+//! | a bundle from the runs of a dataset | [`TrainingSet`], `fit` |
+//! | how good one is | [`evaluation`] |
 //!
 //! Nothing here prints, reads the environment or draws unseeded random numbers: the same points, options and seed give the
 //! same result, in whatever order the points come.

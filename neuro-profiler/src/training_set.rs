@@ -80,6 +80,9 @@ pub struct Folds {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FoldParams {
+    /// Whether runs of pairs and baselines are split and learned from too, not only the random ones. Default no.
+    #[serde(default)]
+    pub all_kinds: bool,
     /// Whether whole combinations of applications are held out instead of configurations. Default no.
     pub by_combination: bool,
     /// Share of the test, 0 to 1. Default 1/6.
@@ -94,7 +97,7 @@ pub struct FoldParams {
 
 impl Default for FoldParams {
     fn default() -> Self {
-        Self { by_combination: false, test: 1.0 / 6.0, validation: 0.05, calibration: 0.15, seed: 1 }
+        Self { all_kinds: false, by_combination: false, test: 1.0 / 6.0, validation: 0.05, calibration: 0.15, seed: 1 }
     }
 }
 
@@ -145,11 +148,11 @@ impl TrainingSet {
         Self { apps, servers, runs }
     }
 
-    /// The runs that networks learn from and everything is judged by: the random ones, or all where there are none of those. Runs of
-    /// pairs are left to the curves.
-    pub fn co_located(&self) -> Vec<usize> {
+    /// The runs that networks learn from and everything is judged by: the random ones, or all where that is wanted or there are none of
+    /// those. Runs of pairs are otherwise left to the curves.
+    pub fn co_located(&self, all_kinds: bool) -> Vec<usize> {
         let random: Vec<usize> = (0..self.runs.len()).filter(|i| self.runs[*i].kind == RunKind::Random).collect();
-        if random.is_empty() { (0..self.runs.len()).collect() } else { random }
+        if random.is_empty() || all_kinds { (0..self.runs.len()).collect() } else { random }
     }
 
     /// Splits the co-located runs. Equal configurations stay together ([`neuro_data::split`]).
@@ -158,7 +161,7 @@ impl TrainingSet {
     ///
     /// [`Error::Data`] for shares that are not from 0 to 1 together.
     pub fn folds(&self, params: &FoldParams) -> Result<Folds> {
-        let wanted = self.co_located();
+        let wanted = self.co_located(params.all_kinds);
         let position: BTreeMap<&str, usize> = wanted.iter().map(|i| (self.runs[*i].run_id.as_str(), *i)).collect();
         let of = |keep: &dyn Fn(&str) -> bool| -> Vec<TenantRow> {
             let runs = self.runs.iter().filter(|run| keep(&run.run_id));

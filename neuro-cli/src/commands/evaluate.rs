@@ -140,6 +140,16 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     output::print(&table::render(&header, rows.iter().map(|row| cells(&row.name, row.target, &row.summary))));
     let header =
         ["profiler", "target", "median", "mean", "p90", "p99", "signed", "optimistic", "broken", "noise floor", "of"];
+    if !repeated.is_empty() {
+        let cells = repeated.iter().map(|floor| {
+            let (app, sla, pairs) = (floor.app.clone(), floor.statistic.name().to_owned(), floor.pairs.to_string());
+            vec![app, sla, pairs, format!("{:.1}", 100.0 * floor.median), format!("{:.1}", 100.0 * floor.p90)]
+        });
+        let header = ["app", "target", "pairs", "median", "p90"];
+        let title =
+            "How far two runs of one configuration are apart, in %, which also counts what intervals do not see";
+        output::print(&format!("{title}:\n{}", table::render(&header, cells)));
+    }
     for (title, rows) in [
         ("By application", &by_app),
         ("By utilisation (offered work / cores)", &by_utilisation),
@@ -182,7 +192,7 @@ fn folds(set: &TrainingSet, bundles: &[Bundle]) -> anyhow::Result<(Folds, bool)>
         .and_then(|data| data.folds.as_ref());
     let mut folds = match split {
         Some(split) => set.folds(split)?,
-        None => Folds { test: set.co_located(), ..Folds::default() },
+        None => Folds { test: set.co_located(false), ..Folds::default() },
     };
     let seen: BTreeSet<&str> =
         bundles.iter().flat_map(|bundle| &bundle.profile().data.used).map(String::as_str).collect();
@@ -295,7 +305,7 @@ fn error_densities(names: &[String], judged: &[Vec<Judged>]) -> anyhow::Result<S
             sorted.sort_by(f64::total_cmp);
             let quartile = |q| neuro_data::summary::quantile_of_sorted(&sorted, q);
             let spread = (quartile(0.75) - quartile(0.25)) / 1.34;
-            let width = (0.9 * spread * (errors.len().max(1) as f64).powf(-0.2)).max(2e-3);
+            let width = (0.9 * spread * (errors.len().max(1) as f64).powf(-0.2)).max(1e-2);
             let density = |x: f64| {
                 let kernel = |error: &f64| (-0.5 * ((x - error) / width).powi(2)).exp();
                 let norm = errors.len() as f64 * width * (2.0 * std::f64::consts::PI).sqrt();

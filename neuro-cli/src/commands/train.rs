@@ -50,6 +50,7 @@ pub(crate) fn train(args: TrainArgs) -> anyhow::Result<ExitCode> {
 /// How runs are split.
 pub(super) fn fold_params(args: &FoldArgs) -> FoldParams {
     FoldParams {
+        all_kinds: args.all_kinds,
         by_combination: args.by_combination,
         test: args.test,
         validation: args.validation,

@@ -195,7 +195,7 @@ fn frame(canvas: &Canvas<'_>, across: &Scale, up: &Scale, x: &Axis, y: &Axis, ti
     for (at, label) in marks {
         canvas.line(&[(across.pixel(at), bottom), (across.pixel(at), bottom + 4.0)], 0.8, GREY)?;
         let look = TextLook { align: Align::Middle, colour: GREY, ..TextLook::new(10.0) };
-        canvas.text(across.pixel(at), bottom + 15.0, &fitted(&label, 10.0, room.max(26.0)), look)?;
+        canvas.text(across.pixel(at), bottom + 15.0, &fitted(&label, 10.0, 1.3 * room.max(26.0)), look)?;
     }
     canvas.line(&[(left, bottom), (right, bottom)], 1.0, GREY)
 }

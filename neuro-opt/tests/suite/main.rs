@@ -11,4 +11,5 @@ mod errors;
 mod files;
 mod methods;
 mod network;
+mod placement;
 mod simplex;

@@ -17,7 +17,7 @@ pub(super) struct PairCurves {
     pub(super) curves: [SigmoidParams; 3],
 }
 
-/// Fits them to every pair that was measured and passes `wanted`.
+/// Fits them to every pair that was measured and passes `wanted`; fails where no pair has a curve.
 pub(super) fn fit_pairs(set: &TrainingSet, wanted: impl Fn(usize, usize) -> bool) -> Result<Vec<PairCurves>> {
     let mut points: [Vec<ContentionPoint>; 3] = [const { Vec::new() }; 3];
     for run in set.runs.iter().filter(|run| run.kind == RunKind::Pairwise) {
@@ -39,7 +39,7 @@ pub(super) fn fit_pairs(set: &TrainingSet, wanted: impl Fn(usize, usize) -> bool
     if points[0].is_empty() {
         return Err(Error::NoPairs);
     }
-    let sets = points.map(|points| fit_all(&points, &MapOptions::default()));
+    let mut sets = points.map(|points| fit_all(&points, &MapOptions::default()));
     let mut pairs = Vec::new();
     for (observed, app) in set.apps.iter().enumerate() {
         for (neighbour, other) in set.apps.iter().enumerate() {
@@ -49,7 +49,10 @@ pub(super) fn fit_pairs(set: &TrainingSet, wanted: impl Fn(usize, usize) -> bool
             }
         }
     }
-    Ok(pairs)
+    match sets.iter_mut().find_map(|set| set.failures.pop_first()) {
+        Some((_, reason)) if pairs.is_empty() => Err(reason),
+        _ => Ok(pairs),
+    }
 }
 
 /// Curves as rows of a table: positions of the pair, then six figures a statistic.
