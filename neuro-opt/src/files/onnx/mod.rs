@@ -232,7 +232,9 @@ impl Chain {
             "Flatten" if attribute(node, "axis").is_none_or(|attribute| matches!(attribute.i, 1 | -1)) => {}
             "Reshape" | "Squeeze" | "Unsqueeze" => {}
             _ => {
-                return Err("is not supported; dense layers (Gemm, MatMul, Add, Sub, Mul), Relu and Gelu are".to_owned());
+                return Err(
+                    "is not supported; dense layers (Gemm, MatMul, Add, Sub, Mul), Relu and Gelu are".to_owned()
+                );
             }
         }
         self.value = output;
