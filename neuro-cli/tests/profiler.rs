@@ -1,5 +1,7 @@
 //! From a simulated campaign to profilers, predictions and a judgement, by the command.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -12,6 +12,7 @@ pub(crate) const ROWS: usize = 8;
 pub(crate) type Lane = [f32; LANES];
 
 /// Runs `work` compiled for the vectors that this processor has. What it calls is compiled so too if it is inlined.
+#[cfg(feature = "candle")]
 #[inline(always)]
 pub(crate) fn vectorised<T>(work: impl FnOnce() -> T) -> T {
     pulp::Arch::new().dispatch(work)

@@ -133,9 +133,12 @@ fn embedding(path: &Path) -> Result<Array2<f64>> {
     }
 }
 
+/// What was found of a layer.
+type LayerParts = (Option<Array2<f64>>, Option<Array1<f64>>);
+
 /// The dense layers of a state dict, GELU between them.
 fn network(path: &Path) -> Result<Network> {
-    let mut layers: BTreeMap<(u64, String), (Option<Array2<f64>>, Option<Array1<f64>>)> = BTreeMap::new();
+    let mut layers: BTreeMap<(u64, String), LayerParts> = BTreeMap::new();
     for (name, tensor) in state_dict(path)? {
         let (layer, kind) = name.rsplit_once('.').unwrap_or(("", &name));
         let number = layer.rsplit('.').find_map(|part| part.parse().ok()).unwrap_or_default();

@@ -1,4 +1,6 @@
 //! The prototype's weights, against what PyTorch predicts with them (`reference/hydra.py` makes the golden values).
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![cfg(feature = "candle")]
 
 use std::path::Path;

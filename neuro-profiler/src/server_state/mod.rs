@@ -293,7 +293,8 @@ pub(crate) fn base_times(matrix: &Array2<f64>) -> Vec<[f64; 3]> {
     matrix.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect()
 }
 
-#[cfg(all(test, feature = "candle"))]
+#[cfg(test)]
+#[cfg(feature = "candle")]
 mod tests {
     use proptest::prelude::*;
     use rand::SeedableRng;
