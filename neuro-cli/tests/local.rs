@@ -151,8 +151,8 @@ fn two_runs_of_a_seed_have_the_same_schedule_and_every_arrival_has_its_record() 
 fn a_starved_tenant_is_censored_and_unstable_and_has_no_number() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    // Twenty milliseconds of load on a service that takes longer for one inference, and no time to drain.
-    let starve = "run baseline --apps tstr-lstm --observed-rate 500 --duration 0.02 --warmup 0 --drain 0 --seed 79";
+    // Twenty milliseconds of load on a service that takes several times as long for one inference, and no time to drain.
+    let starve = "run baseline --apps text-bert --observed-rate 500 --duration 0.02 --warmup 0 --drain 0 --seed 79";
     finish(neuro(&out, starve));
     let dataset = Dataset::open(&out.join("dataset")).unwrap();
     let tenants = dataset.read::<TenantRow>().unwrap();

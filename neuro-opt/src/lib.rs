@@ -17,6 +17,7 @@
 //! | bounds on a network's units | [`bounds`] one by one, [`tighten`] level by level |
 //! | a network or a problem from a file | [`files`] |
 //! | a small linear program solved again and again, with duals | [`lp::Simplex`] |
+//! | requests placed on servers under memory and predicted latency, and a plan audited | [`placement`] |
 //! | the name of a placement method on a command line or in a file | [`Method`] |
 //!
 //! # Features
