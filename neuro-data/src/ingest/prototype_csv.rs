@@ -345,8 +345,8 @@ mod tests {
             let layout = Layout { cells: vec![INDEX, 0, UNKNOWN, 1] };
             let line = Line { number: 1, text: text.as_bytes(), ended: true, too_long: false };
             if let Some(quick) = layout.plain_values(line) {
-                prop_assert_eq!(quick[..INDEX].to_vec().into_iter().map(f64::to_bits).collect::<Vec<_>>(),
-                    layout.values(line).unwrap()[..INDEX].iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+                let bits = |values: Values| values.map(f64::to_bits);
+                prop_assert_eq!(&bits(quick)[..INDEX], &bits(layout.values(line).unwrap())[..INDEX]);
             }
         }
 
