@@ -13,7 +13,7 @@
 //! # The data
 //!
 //! A [`Problem`] is an [`Instance`](neuro_data::instance::Instance) with its profilers, checked once. A method ends with a
-//! [`Plan`](neuro_data::plan::Plan) that [`audit`] has re-evaluated from scratch, in double precision and without anything that the
+//! [`Plan`] that [`audit`] has re-evaluated from scratch, in double precision and without anything that the
 //! method computed.
 
 mod audit;
