@@ -50,15 +50,15 @@ fn run(spec: &RunSpec, server: SimulatedServer<'_>) -> neuro_data::Result<Option
     simulate(spec, server, 1e6, &Interrupt::new())
 }
 
-/// Replicas of three services under one offered load.
+/// Replicas of two services that hardly slow one another down, under one offered load: others would jam where many of them run at
+/// once, and a jammed server has few events.
 fn spread(replicas: u32) -> RunSpec {
     let tenant = |app: &str, instances: u32| Tenant {
         id: app.to_owned(),
         app: app.to_owned(),
         instances,
-        rate: RATE / 3.0 / f64::from(instances),
+        rate: RATE / 2.0 / f64::from(instances),
     };
-    let (half, quarter) = (replicas / 2, replicas / 4);
     RunSpec {
         kind: RunKind::Random,
         name: format!("{replicas}-replicas"),
@@ -66,6 +66,6 @@ fn spread(replicas: u32) -> RunSpec {
         seed: 1,
         threads: 1,
         phases: Phases { warmup_s: 0.0, duration_s: 300.0, drain_s: 10.0, warmup_inferences: 0 },
-        tenants: vec![tenant("kalman-gru", half), tenant("tclf-rf", quarter), tenant("text-tbert", quarter)],
+        tenants: ["kalman-gru", "tclf-rf"].map(|app| tenant(app, replicas / 2)).into(),
     }
 }
