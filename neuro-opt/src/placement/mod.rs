@@ -17,6 +17,8 @@
 //! method computed.
 
 mod audit;
+mod exact;
+mod filling;
 mod greedy;
 mod lns;
 mod occupancy;
@@ -24,6 +26,7 @@ mod problem;
 mod rejection;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
+pub use exact::{Exact, ExactParams, exact};
 pub use greedy::greedy;
 pub use lns::{Lns, LnsParams, lns};
 pub use problem::{Problem, Profiles};

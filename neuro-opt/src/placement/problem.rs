@@ -120,6 +120,21 @@ impl<'a> Problem<'a> {
         &self.kinds[self.kind_of[server]]
     }
 
+    /// Whether every promise holds on a server of a kind, with `pieces` of `instances` each of these requests.
+    pub(crate) fn holds(&self, kind: usize, pieces: &[u32], requests: &[usize], instances: &[u32]) -> Result<bool> {
+        let of = &self.kinds[kind];
+        let held: Vec<(usize, f64)> = pieces
+            .iter()
+            .zip(requests.iter().zip(instances))
+            .filter(|(pieces, _)| **pieces > 0)
+            .map(|(pieces, (request, n))| (*request, f64::from(*pieces) * f64::from(*n)))
+            .collect();
+        let loads: Vec<Load> = held.iter().map(|(r, instances)| Load { instances: *instances, ..of.loads[*r] }).collect();
+        let promises = of.bundle.promises(&loads)?;
+        let requests = &self.instance.requests;
+        Ok(held.iter().zip(promises).all(|((r, _), times)| times[sla_index(requests[*r].sla)] <= requests[*r].delay_s))
+    }
+
     /// The revenue of a placement.
     pub(crate) fn revenue(&self, placement: &super::Placement) -> f64 {
         let placed = placement.iter().zip(&self.instance.requests).filter(|(server, _)| server.is_some());

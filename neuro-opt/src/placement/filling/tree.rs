@@ -1,0 +1,653 @@
+//! Branch and bound over regions.
+
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::interference::Promise;
+use super::{Branch, Filling, Interference, Judgement, Region, Verdict};
+use crate::lp::{LpStatus, Simplex};
+use crate::{Error, Limits, Observer, Progress, Result, Termination};
+
+/// How to search.
+#[derive(Clone, Debug)]
+pub(crate) struct TreeParams {
+    /// When to stop. The target is a profit that is worth finding: nothing below it is looked for.
+    pub(crate) limits: Limits,
+    /// Threads, at least 1.
+    pub(crate) workers: usize,
+    /// Whether the tree is kept as a proof of the bound.
+    pub(crate) keep: bool,
+    pub(crate) scale: f64,
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub(crate) struct Solution {
+    /// Pieces of the best filling found, if any.
+    pub(crate) pieces: Option<Vec<u32>>,
+    /// Its profit.
+    pub(crate) profit: f64,
+    /// No filling has more profit.
+    pub(crate) bound: f64,
+    pub(crate) termination: Termination,
+    pub(crate) nodes: u64,
+    /// The tree, if it was to be kept, its root first.
+    pub(crate) tree: Vec<TreeNode>,
+}
+
+/// A region of the tree.
+#[derive(Clone, Debug)]
+pub(crate) struct TreeNode {
+    /// Duals of the rows of its relaxation.
+    pub(crate) duals: Vec<(RowKey, f64)>,
+    /// Where it was cut, and the positions of its halves.
+    pub(crate) branch: Option<(Branch, [usize; 2])>,
+    /// The bound that they prove; infinite of a region that was not looked at.
+    pub(crate) bound: f64,
+}
+
+impl TreeNode {
+    const NEW: Self = Self { duals: Vec::new(), branch: None, bound: f64::INFINITY };
+}
+
+/// A row of a relaxation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RowKey {
+    /// Σ m_i x_i ≤ C.
+    Memory,
+    /// low_k ≤ y_k ≤ high_k.
+    Coordinate(usize),
+    /// The line below a prediction is at most its limit.
+    Promise { item: usize, which: usize },
+}
+
+/// The search itself.
+pub(crate) struct Tree<'a> {
+    filling: &'a Filling,
+    interference: &'a dyn Interference,
+    params: &'a TreeParams,
+    shared: Mutex<Shared>,
+    stop: AtomicBool,
+    start: Instant,
+}
+
+struct Shared {
+    open: BinaryHeap<Open>,
+    /// Bounds of the nodes that workers have in hand.
+    in_hand: Vec<Option<f64>>,
+    pieces: Option<Vec<u32>>,
+    profit: f64,
+    nodes: u64,
+    tree: Vec<TreeNode>,
+    termination: Option<Termination>,
+    /// The largest bound of what was cut off.
+    cut_off: f64,
+    error: Option<Error>,
+}
+
+/// A node that waits.
+struct Open {
+    bound: f64,
+    depth: u32,
+    region: Box<Region>,
+    place: usize,
+}
+
+impl PartialEq for Open {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Open {}
+
+impl PartialOrd for Open {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Open {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bound.total_cmp(&other.bound).then(self.depth.cmp(&other.depth)).then(other.place.cmp(&self.place))
+    }
+}
+
+/// What a node's relaxation says.
+struct Relaxed {
+    /// No filling of the region has more profit; −∞ if there is none.
+    bound: f64,
+    /// Pieces, fractions among them.
+    pieces: Vec<f64>,
+    duals: Vec<(RowKey, f64)>,
+    /// What the bound loses at least if a free item leaves the end it is at, by item.
+    losses: Vec<f64>,
+}
+
+/// How often the relaxation takes in promises that its solution breaks.
+const ROUNDS: usize = 8;
+/// Promises taken in at a time.
+const CUTS: usize = 12;
+/// How far a solution may break a line before it is taken in.
+const BROKEN: f64 = 1e-6;
+/// Fractions below that are none.
+const FRACTION: f64 = 1e-6;
+/// A cut leaves each half at least this share of the box's side.
+const LEAST_SHARE: f64 = 0.15;
+/// How often the observer is asked.
+const POLL: Duration = Duration::from_millis(10);
+
+impl<'a> Tree<'a> {
+    /// A search that knows a filling, the better the fewer nodes.
+    pub(crate) fn new(
+        filling: &'a Filling,
+        interference: &'a dyn Interference,
+        params: &'a TreeParams,
+        known: Option<Vec<u32>>,
+    ) -> Self {
+        let profit = known.as_ref().map_or(f64::NEG_INFINITY, |pieces| filling.profit(pieces));
+        let root = Open { bound: f64::INFINITY, depth: 0, region: Box::new(Region::whole(filling)), place: 0 };
+        let shared = Shared {
+            open: BinaryHeap::from([root]),
+            in_hand: vec![None; params.workers.max(1)],
+            pieces: known,
+            profit,
+            nodes: 0,
+            tree: vec![TreeNode::NEW],
+            termination: None,
+            cut_off: f64::NEG_INFINITY,
+            error: None,
+        };
+        Self { filling, interference, params, shared: Mutex::new(shared), stop: AtomicBool::new(false), start: Instant::now() }
+    }
+
+    /// Searches until the optimum is proved or a limit is reached or the observer breaks off.
+    ///
+    /// # Errors
+    ///
+    /// The profiler cannot predict a filling.
+    pub(crate) fn run(self, observer: Observer<'_>) -> Result<Solution> {
+        if self.params.workers <= 1 {
+            let mut last = Instant::now();
+            while self.step(0) {
+                if last.elapsed() >= POLL {
+                    last = Instant::now();
+                    self.ask(observer);
+                }
+            }
+        } else {
+            thread::scope(|scope| {
+                let handles: Vec<_> = (0..self.params.workers)
+                    .map(|worker| {
+                        let tree = &self;
+                        scope.spawn(move || {
+                            while tree.step(worker) {}
+                        })
+                    })
+                    .collect();
+                let mut last = Instant::now();
+                while !handles.iter().all(thread::ScopedJoinHandle::is_finished) {
+                    thread::sleep(Duration::from_micros(200));
+                    if last.elapsed() >= POLL {
+                        last = Instant::now();
+                        self.ask(observer);
+                    }
+                }
+            });
+        }
+        let mut shared = self.shared.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(error) = shared.error.take() {
+            return Err(error);
+        }
+        let bound = shared.bound();
+        let termination = shared.termination.unwrap_or(Termination::Optimal);
+        Ok(Solution {
+            pieces: shared.pieces,
+            profit: shared.profit,
+            bound,
+            termination,
+            nodes: shared.nodes,
+            tree: if self.params.keep { shared.tree } else { Vec::new() },
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn ask(&self, observer: Observer<'_>) {
+        let progress = {
+            let shared = self.lock();
+            Progress {
+                objective: shared.pieces.is_some().then_some(shared.profit),
+                bound: shared.bound(),
+                nodes: shared.nodes,
+                open: shared.open.len(),
+                seconds: self.start.elapsed().as_secs_f64(),
+            }
+        };
+        if observer(&progress) == ControlFlow::Break(()) {
+            self.end(Termination::Interrupted);
+        }
+    }
+
+    fn end(&self, termination: Termination) {
+        self.lock().termination.get_or_insert(termination);
+        self.stop.store(true, Memory::Relaxed);
+    }
+
+    /// The profit that a filling must beat.
+    fn threshold(&self, shared: &Shared) -> f64 {
+        let limits = &self.params.limits;
+        let held = shared.profit + limits.gap * shared.profit.abs().max(1.0);
+        held.max(limits.target.unwrap_or(f64::NEG_INFINITY))
+    }
+
+    /// Looks at one node; whether there may be more to do.
+    fn step(&self, worker: usize) -> bool {
+        if self.stop.load(Memory::Relaxed) {
+            return false;
+        }
+        let limits = &self.params.limits;
+        if limits.time.is_some_and(|time| self.start.elapsed() >= time) {
+            self.end(Termination::TimeLimit);
+            return false;
+        }
+        let (node, threshold) = {
+            let mut shared = self.lock();
+            if limits.nodes.is_some_and(|most| shared.nodes >= most) {
+                drop(shared);
+                self.end(Termination::NodeLimit);
+                return false;
+            }
+            let threshold = self.threshold(&shared);
+            let Some(node) = shared.open.pop() else {
+                let is_idle = shared.in_hand.iter().all(Option::is_none);
+                drop(shared);
+                if !is_idle {
+                    thread::yield_now();
+                }
+                return !is_idle;
+            };
+            if node.bound <= threshold {
+                // It and all the others that wait are no better; they stay for the bound's sake.
+                shared.open.push(node);
+                let is_last = shared.in_hand.iter().all(Option::is_none);
+                drop(shared);
+                if is_last {
+                    let reached = if limits.gap > Limits::default().gap { Termination::GapReached } else { Termination::Optimal };
+                    self.end(reached);
+                } else {
+                    thread::yield_now();
+                }
+                return !is_last;
+            }
+            shared.in_hand[worker] = Some(node.bound);
+            shared.nodes += 1;
+            (node, threshold)
+        };
+        let outcome = self.look(&node, threshold);
+        let mut shared = self.lock();
+        shared.in_hand[worker] = None;
+        match outcome {
+            Ok(Looked { duals, own_bound, bound, cut_off, halves }) => {
+                shared.cut_off = shared.cut_off.max(cut_off);
+                let keep = self.params.keep;
+                if keep {
+                    shared.tree[node.place].duals = duals;
+                    shared.tree[node.place].bound = own_bound;
+                }
+                if let Some((branch, halves)) = halves {
+                    let first = shared.tree.len();
+                    if keep {
+                        shared.tree[node.place].branch = Some((branch, [first, first + 1]));
+                        shared.tree.extend([TreeNode::NEW, TreeNode::NEW]);
+                    }
+                    for (i, region) in halves.into_iter().enumerate() {
+                        let place = if keep { first + i } else { 0 };
+                        shared.open.push(Open { bound, depth: node.depth + 1, region: Box::new(region), place });
+                    }
+                }
+            }
+            Err(error) => {
+                shared.error.get_or_insert(error);
+                drop(shared);
+                self.end(Termination::Interrupted);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes a filling if it is better than what is held, and holds.
+    fn offer(&self, pieces: &[u32]) -> Result<bool> {
+        let profit = self.filling.profit(pieces);
+        if profit <= self.lock().profit || !self.interference.holds(pieces)? {
+            return Ok(false);
+        }
+        let mut shared = self.lock();
+        if profit > shared.profit {
+            shared.profit = profit;
+            shared.pieces = Some(pieces.to_vec());
+        }
+        Ok(true)
+    }
+
+    fn look(&self, node: &Open, threshold: f64) -> Result<Looked> {
+        let none = f64::NEG_INFINITY;
+        let closed =
+            |duals, own_bound, cut_off| Ok(Looked { duals, own_bound, bound: none, cut_off, halves: None });
+        let mut region = (*node.region).clone();
+        let mut judgement = Judgement::default();
+        if !settle(self.filling, self.interference, &mut region, &mut judgement) {
+            return closed(Vec::new(), none, none);
+        }
+        if region.is_point() {
+            let held = self.offer(&region.least)?;
+            let profit = if held { self.filling.profit(&region.least) } else { none };
+            return closed(Vec::new(), profit, none);
+        }
+        let relaxed = self.relax(&region, &judgement, threshold);
+        let bound = relaxed.bound.min(node.bound);
+        if bound <= threshold {
+            return closed(relaxed.duals, relaxed.bound, bound);
+        }
+        let mut cut_off = none;
+        // Items whose other pieces cannot be worth it.
+        for item in 0..self.filling.items() {
+            let other = relaxed.bound - relaxed.losses[item];
+            if region.is_free(item) && other <= threshold {
+                let at = relaxed.pieces[item];
+                if (at - f64::from(region.least[item])).abs() < FRACTION {
+                    region.most[item] = region.least[item];
+                } else if (at - f64::from(region.most[item])).abs() < FRACTION {
+                    region.least[item] = region.most[item];
+                } else {
+                    continue;
+                }
+                cut_off = cut_off.max(other);
+            }
+        }
+        let y = self.filling.coordinates(&relaxed.pieces);
+        let mut excess = Vec::new();
+        self.interference.excess(&relaxed.pieces, &y, &mut excess);
+        self.round(&relaxed.pieces)?;
+        let branch = self.branch(&region, &relaxed.pieces, &y, &excess);
+        let Some(branch) = branch else {
+            self.offer(&region.least)?;
+            return closed(relaxed.duals, relaxed.bound, cut_off);
+        };
+        let halves = [region.half(branch, false), region.half(branch, true)];
+        let own_bound = relaxed.bound;
+        Ok(Looked { duals: relaxed.duals, own_bound, bound, cut_off, halves: Some((branch, halves)) })
+    }
+
+    /// A filling near the relaxation's.
+    fn round(&self, fractions: &[f64]) -> Result<()> {
+        let (filling, interference) = (self.filling, self.interference);
+        let mut order: Vec<usize> = (0..filling.items()).filter(|item| fractions[*item] > FRACTION).collect();
+        order.sort_by(|a, b| {
+            fractions[*b].total_cmp(&fractions[*a]).then(filling.profits[*b].total_cmp(&filling.profits[*a]))
+        });
+        let mut pieces = vec![0; filling.items()];
+        let mut y = vec![0.0; filling.dimension];
+        let mut used_gb = 0.0;
+        for item in order {
+            let wanted = ((fractions[item] - FRACTION).ceil().max(0.0) as u32).min(filling.most[item]);
+            let gb = f64::from(wanted) * filling.memory_gb[item];
+            if wanted == 0 || used_gb + gb > filling.capacity_gb + 1e-9 {
+                continue;
+            }
+            let add = |y: &mut [f64], n: f64| {
+                y.iter_mut().zip(filling.contribution(item)).for_each(|(y, c)| *y += n * c);
+            };
+            pieces[item] = wanted;
+            add(&mut y, f64::from(wanted));
+            if interference.nearly_holds(&pieces, &y) {
+                used_gb += gb;
+            } else {
+                pieces[item] = 0;
+                add(&mut y, -f64::from(wanted));
+            }
+        }
+        if filling.profit(&pieces) > self.lock().profit {
+            self.offer(&pieces)?;
+        }
+        Ok(())
+    }
+
+    /// Where to cut: the box while what is promised in vain outweighs what is fractional, else an item. `None` of a point.
+    fn branch(&self, region: &Region, pieces: &[f64], y: &[f64], excess: &[f64]) -> Option<Branch> {
+        let filling = self.filling;
+        let fraction = |item: usize| (pieces[item] - pieces[item].round()).abs();
+        let in_vain: f64 = (0..filling.items())
+            .filter(|i| excess[*i] > 0.0)
+            .map(|i| filling.profits[i].max(0.0) * pieces[i] * (excess[i] / self.params.scale).min(1.0))
+            .sum();
+        let fractional: f64 = (0..filling.items())
+            .filter(|i| region.is_free(*i) && fraction(*i) > FRACTION)
+            .map(|i| filling.profits[i].max(0.0) * fraction(i))
+            .sum();
+        let by_item = || {
+            // The most fractional profit, else the most that is open.
+            let free = || (0..filling.items()).filter(|item| region.is_free(*item));
+            let weight = |i: &usize| filling.profits[*i].max(1e-12) * fraction(*i);
+            let item = free()
+                .filter(|item| fraction(*item) > FRACTION)
+                .max_by(|a, b| weight(a).total_cmp(&weight(b)))
+                .or_else(|| free().max_by(|a, b| filling.profits[*a].total_cmp(&filling.profits[*b])))?;
+            let at = pieces[item].floor() as u32;
+            Some(Branch::Pieces { item, pieces: at.clamp(region.least[item], region.most[item] - 1) })
+        };
+        let by_box = || {
+            let side = |k: usize| (region.high[k] - region.low[k]) * self.interference.importance()[k];
+            let k = (0..filling.dimension).max_by(|a, b| side(*a).total_cmp(&side(*b)))?;
+            let (low, high) = (region.low[k], region.high[k]);
+            let width = high - low;
+            let size = 1.0 + low.abs().max(high.abs());
+            if width < 1e-7 * size {
+                return None;
+            }
+            let at = y[k].clamp(low + LEAST_SHARE * width, high - LEAST_SHARE * width);
+            Some(Branch::Coordinate { k, at })
+        };
+        if in_vain > fractional && in_vain > 0.0 { by_box().or_else(by_item) } else { by_item().or_else(by_box) }
+    }
+
+    /// The linear relaxation of a region.
+    fn relax(&self, region: &Region, judgement: &Judgement, threshold: f64) -> Relaxed {
+        let mut relaxation = Relaxation::new(self.filling, region);
+        let mut status = relaxation.solve(threshold);
+        for _ in 0..ROUNDS {
+            if status != LpStatus::Optimal {
+                break;
+            }
+            let pieces = relaxation.pieces();
+            let y = self.filling.coordinates(&pieces);
+            if relaxation.cut(judgement, &pieces, &y) == 0 {
+                break;
+            }
+            status = relaxation.solve(threshold);
+        }
+        if std::env::var("DBG").is_ok() { eprintln!("LP {status:?} pivots {} rows {} cols {}", relaxation.lp.pivots(), relaxation.rows.len(), relaxation.free.len()); }
+        relaxation.finish(status)
+    }
+}
+
+/// What a node came to.
+struct Looked {
+    duals: Vec<(RowKey, f64)>,
+    /// The relaxation's own bound.
+    own_bound: f64,
+    /// Of the halves, or −∞.
+    bound: f64,
+    /// The largest bound of what was cut off.
+    cut_off: f64,
+    halves: Option<(Branch, [Region; 2])>,
+}
+
+impl Shared {
+    /// No filling has more profit.
+    fn bound(&self) -> f64 {
+        let open = self.open.peek().map(|node| node.bound);
+        self.in_hand.iter().flatten().copied().chain(open).fold(self.profit.max(self.cut_off), f64::max)
+    }
+}
+
+/// Draws what conclusions there are for a region; whether anything may be left.
+pub(crate) fn settle(
+    filling: &Filling,
+    interference: &dyn Interference,
+    region: &mut Region,
+    judgement: &mut Judgement,
+) -> bool {
+    for _ in 0..SETTLING {
+        if !region.propagate(filling) {
+            return false;
+        }
+        interference.judge(region, judgement);
+        let mut changed = false;
+        for (item, verdict) in judgement.verdicts.iter().enumerate() {
+            if *verdict == Verdict::Never && region.most[item] > 0 {
+                if region.least[item] > 0 {
+                    return false;
+                }
+                region.most[item] = 0;
+                changed = true;
+            }
+        }
+        if !changed {
+            return true;
+        }
+    }
+    region.propagate(filling)
+}
+
+/// How often verdicts and boxes are taken turns.
+const SETTLING: usize = 3;
+
+/// The linear program of a region, in the items that are free: min −Σ w_i x_i.
+struct Relaxation<'a> {
+    filling: &'a Filling,
+    region: &'a Region,
+    free: Vec<usize>,
+    /// Profit of what is fixed.
+    fixed: f64,
+    /// y of what is fixed.
+    base: Vec<f64>,
+    lp: Simplex,
+    rows: Vec<RowKey>,
+}
+
+impl<'a> Relaxation<'a> {
+    fn new(filling: &'a Filling, region: &'a Region) -> Self {
+        let free: Vec<usize> = (0..filling.items()).filter(|item| region.is_free(*item)).collect();
+        let fixed_pieces: Vec<f64> = (0..filling.items())
+            .map(|item| if region.is_free(item) { 0.0 } else { f64::from(region.least[item]) })
+            .collect();
+        let fixed = fixed_pieces.iter().zip(&filling.profits).map(|(x, w)| x * w).sum();
+        let base = filling.coordinates(&fixed_pieces);
+        let fixed_gb: f64 = fixed_pieces.iter().zip(&filling.memory_gb).map(|(x, m)| x * m).sum();
+        let lower: Vec<f64> = free.iter().map(|item| f64::from(region.least[*item])).collect();
+        let upper: Vec<f64> = free.iter().map(|item| f64::from(region.most[*item])).collect();
+        let mut lp = Simplex::of_box(lower, upper);
+        let cost: Vec<f64> = free.iter().map(|item| -filling.profits[*item]).collect();
+        let memory: Vec<f64> = free.iter().map(|item| filling.memory_gb[*item]).collect();
+        lp.add_row(&memory, f64::NEG_INFINITY, filling.capacity_gb - fixed_gb + 1e-9);
+        let mut rows = vec![RowKey::Memory];
+        for k in (0..filling.dimension).filter(|k| region.boxed[*k]) {
+            let row: Vec<f64> = free.iter().map(|item| filling.contributions[item * filling.dimension + k]).collect();
+            lp.add_row(&row, region.low[k] - base[k] - 1e-10, region.high[k] - base[k] + 1e-10);
+            rows.push(RowKey::Coordinate(k));
+        }
+        lp.set_objective(&cost);
+        Self { filling, region, free, fixed, base, lp, rows }
+    }
+
+    fn solve(&mut self, threshold: f64) -> LpStatus {
+        self.lp.solve(if threshold.is_finite() { self.fixed - threshold } else { f64::INFINITY })
+    }
+
+    /// Pieces of all items.
+    fn pieces(&self) -> Vec<f64> {
+        let mut pieces: Vec<f64> = self.region.least.iter().map(|x| f64::from(*x)).collect();
+        for (column, item) in self.free.iter().enumerate() {
+            pieces[*item] = self.lp.value(column);
+        }
+        pieces
+    }
+
+    /// Takes in the promises that are broken most; how many.
+    ///
+    /// With n_i = x_i / u_i and M = max (a·y + c) − limit on the box, a·y + c + M·n_i ≤ limit + M, which is a·y + c ≤ limit at
+    /// x_i = u_i and nothing at x_i = 0; where x_i ≥ 1 anyway M is 0.
+    fn cut(&mut self, judgement: &Judgement, pieces: &[f64], y: &[f64]) -> usize {
+        let value: Vec<f64> =
+            judgement.lines.iter().map(|line| line.constant + crate::rounding::dot(&line.slope, y)).collect();
+        let mut broken: Vec<(f64, Promise)> = Vec::new();
+        for promise in &judgement.open {
+            let big = self.big(judgement, promise);
+            let share = pieces[promise.item] / f64::from(self.filling.most[promise.item].max(1));
+            let excess = value[promise.line] - promise.limit - big * (1.0 - share.min(1.0));
+            if excess > BROKEN {
+                broken.push((excess / (1.0 + big), *promise));
+            }
+        }
+        broken.sort_by(|a, b| b.0.total_cmp(&a.0));
+        broken.retain(|(_, p)| !self.rows.contains(&RowKey::Promise { item: p.item, which: p.which }));
+        broken.truncate(CUTS);
+        for (_, promise) in &broken {
+            self.add_promise(judgement, promise);
+        }
+        broken.len()
+    }
+
+    fn big(&self, judgement: &Judgement, promise: &Promise) -> f64 {
+        if self.region.least[promise.item] > 0 {
+            return 0.0;
+        }
+        (judgement.lines[promise.line].highest - promise.limit).max(0.0)
+    }
+
+    fn add_promise(&mut self, judgement: &Judgement, promise: &Promise) {
+        let line = &judgement.lines[promise.line];
+        let big = self.big(judgement, promise);
+        let per_piece = big / f64::from(self.filling.most[promise.item].max(1));
+        let row: Vec<f64> = self
+            .free
+            .iter()
+            .map(|item| {
+                let slope = crate::rounding::dot(&line.slope, self.filling.contribution(*item));
+                if *item == promise.item { slope + per_piece } else { slope }
+            })
+            .collect();
+        let mut right = promise.limit + big - line.constant - crate::rounding::dot(&line.slope, &self.base);
+        if !self.region.is_free(promise.item) {
+            right -= per_piece * f64::from(self.region.least[promise.item]);
+        }
+        self.lp.add_row(&row, f64::NEG_INFINITY, right + 1e-10);
+        self.rows.push(RowKey::Promise { item: promise.item, which: promise.which });
+    }
+
+    fn finish(self, status: LpStatus) -> Relaxed {
+        let mut weights = Vec::new();
+        let infeasible = status == LpStatus::Infeasible && self.lp.is_proved_infeasible();
+        let (bound, duals) = if infeasible {
+            (f64::NEG_INFINITY, self.lp.infeasibility_weights())
+        } else {
+            let bound = self.fixed - self.lp.weighted_bound(&mut weights);
+            (bound, weights[self.free.len()..].to_vec())
+        };
+        let mut losses = vec![0.0; self.filling.items()];
+        if !infeasible {
+            self.free.iter().zip(&weights).for_each(|(item, weight)| losses[*item] = weight.abs());
+        }
+        let pieces = self.pieces();
+        let duals = self.rows.iter().copied().zip(duals).filter(|(_, dual)| *dual != 0.0).collect();
+        Relaxed { bound, pieces, duals, losses }
+    }
+}
