@@ -16,8 +16,8 @@ fn main() {
     let bundle = |kind: &str| Bundle::read(&Path::new("examples/data/bundles").join(format!("{kind}{suffix}"))).unwrap();
     let profiles = Profiles::default().with("edge-a", bundle("edge-a")).with("edge-b", bundle("edge-b"));
     let params = ScenarioParams { requests: Some(requests), tightness: tight, ..ScenarioParams::new(Scenario::Mixed, 1, seed) };
-    let instance = draw(&params, &Catalogue::built_in()).unwrap();
-    let catalogue = Catalogue::built_in();
+    let mut instance = draw(&params, &Catalogue::built_in()).unwrap();
+    let catalogue = Catalogue::built_in(); if let Ok(k) = std::env::var("KIND") { instance.servers[0].kind = k; }
     let problem = Problem::new(&instance, &profiles, &catalogue).unwrap();
     let start = Instant::now();
     let l = lns(&problem, &LnsParams { iterations: Some(40 * requests as u64), workers: 1, ..LnsParams::default() }, &mut |_| ControlFlow::Continue(())).unwrap();

@@ -65,7 +65,7 @@ pub fn exact(problem: &Problem<'_>, params: &ExactParams, observer: Observer<'_>
     let known: Vec<u32> = requests.iter().map(|r| u32::from(first[*r].is_some())).collect();
     let mut limits = params.limits.clone();
     limits.time = limits.time.map(|time| time.saturating_sub(start.elapsed()));
-    let tree = TreeParams { limits, workers: params.workers, keep: false, scale: std::env::var("SCALE").map_or(0.05, |s| s.parse().unwrap()) };
+    let tree = TreeParams { limits, workers: params.workers, keep: false };
     let solution = Tree::new(&filling, &interference, &tree, Some(known)).run(observer)?;
     let mut placement: Placement = vec![None; problem.instance().requests.len()];
     for (request, pieces) in requests.iter().zip(solution.pieces.unwrap_or_default()) {

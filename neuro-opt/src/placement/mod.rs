@@ -17,6 +17,7 @@
 //! method computed.
 
 mod audit;
+mod decomposed;
 mod exact;
 mod filling;
 mod greedy;
@@ -26,6 +27,7 @@ mod problem;
 mod rejection;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
+pub use decomposed::{Decomposed, DecomposedParams, decomposed};
 pub use exact::{Exact, ExactParams, exact};
 pub use greedy::greedy;
 pub use lns::{Lns, LnsParams, lns};

@@ -21,7 +21,6 @@ pub(crate) struct TreeParams {
     pub(crate) workers: usize,
     /// Whether the tree is kept as a proof of the bound.
     pub(crate) keep: bool,
-    pub(crate) scale: f64,
 }
 
 /// What a search found.
@@ -35,6 +34,8 @@ pub(crate) struct Solution {
     pub(crate) bound: f64,
     pub(crate) termination: Termination,
     pub(crate) nodes: u64,
+    /// Every filling that was the best one for a time, that which was known at first not among them.
+    pub(crate) found: Vec<Vec<u32>>,
     /// The tree, if it was to be kept, its root first.
     pub(crate) tree: Vec<TreeNode>,
 }
@@ -81,6 +82,7 @@ struct Shared {
     in_hand: Vec<Option<f64>>,
     pieces: Option<Vec<u32>>,
     profit: f64,
+    found: Vec<Vec<u32>>,
     nodes: u64,
     tree: Vec<TreeNode>,
     termination: Option<Termination>,
@@ -136,8 +138,8 @@ const CUTS: usize = 12;
 const BROKEN: f64 = 1e-6;
 /// Fractions below that are none.
 const FRACTION: f64 = 1e-6;
-/// A cut leaves each half at least this share of the box's side.
-const LEAST_SHARE: f64 = 0.15;
+/// By how much a promise fails, in units of its logarithm, so that all of its profit counts as promised in vain.
+const IN_VAIN: f64 = 0.2;
 /// How often the observer is asked.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -156,6 +158,7 @@ impl<'a> Tree<'a> {
             in_hand: vec![None; params.workers.max(1)],
             pieces: known,
             profit,
+            found: Vec::new(),
             nodes: 0,
             tree: vec![TreeNode::NEW],
             termination: None,
@@ -211,6 +214,7 @@ impl<'a> Tree<'a> {
             bound,
             termination,
             nodes: shared.nodes,
+            found: shared.found,
             tree: if self.params.keep { shared.tree } else { Vec::new() },
         })
     }
@@ -333,6 +337,7 @@ impl<'a> Tree<'a> {
         if profit > shared.profit {
             shared.profit = profit;
             shared.pieces = Some(pieces.to_vec());
+            shared.found.push(pieces.to_vec());
         }
         Ok(true)
     }
@@ -376,11 +381,12 @@ impl<'a> Tree<'a> {
         let mut excess = Vec::new();
         self.interference.excess(&relaxed.pieces, &y, &mut excess);
         self.round(&relaxed.pieces)?;
-        let branch = self.branch(&region, &relaxed.pieces, &y, &excess);
+        let branch = self.branch(&region, &relaxed.pieces, &excess);
         let Some(branch) = branch else {
             self.offer(&region.least)?;
             return closed(relaxed.duals, relaxed.bound, cut_off);
         };
+        if std::env::var("DBGT").is_ok() { eprintln!("imp {:.3?}", self.interference.importance()); for p in &judgement.open { let l = &judgement.lines[p.line]; let low: f64 = l.constant + l.slope.iter().zip(region.low.iter().zip(&region.high)).map(|(s,(a,b))| (s*a).min(s*b)).sum::<f64>(); eprintln!("  item {} x {:.3} low-L {:.3} line(y)-L {:.3} f(y)-L {:.3} high-L {:.3}", p.item, relaxed.pieces[p.item], low-p.limit, l.constant + crate::rounding::dot(&l.slope,&y)-p.limit, excess[p.item], l.highest-p.limit); } let free = (0..self.filling.items()).filter(|i| region.is_free(*i)).count(); let fx: f64 = (0..self.filling.items()).filter(|i| !region.is_free(*i)).map(|i| f64::from(region.least[i])*self.filling.profits[i]).sum(); eprintln!("T d{} {branch:?} bound {bound:.4} own {:.4} thr {threshold:.4} free {free} fixed {fx:.3} open {} w {:.4?} ex {:.3?} x {:.3?}", node.depth, relaxed.bound, judgement.open.len(), (0..self.filling.dimension).map(|k| region.high[k]-region.low[k]).collect::<Vec<_>>(), excess.iter().enumerate().filter(|x| *x.1>0.0).map(|(i,x)| (*x,relaxed.pieces[i], self.filling.profits[i])).collect::<Vec<_>>(), relaxed.pieces.iter().filter(|x| **x>1e-6).collect::<Vec<_>>()); }
         let halves = [region.half(branch, false), region.half(branch, true)];
         let own_bound = relaxed.bound;
         Ok(Looked { duals: relaxed.duals, own_bound, bound, cut_off, halves: Some((branch, halves)) })
@@ -421,12 +427,12 @@ impl<'a> Tree<'a> {
     }
 
     /// Where to cut: the box while what is promised in vain outweighs what is fractional, else an item. `None` of a point.
-    fn branch(&self, region: &Region, pieces: &[f64], y: &[f64], excess: &[f64]) -> Option<Branch> {
+    fn branch(&self, region: &Region, pieces: &[f64], excess: &[f64]) -> Option<Branch> {
         let filling = self.filling;
         let fraction = |item: usize| (pieces[item] - pieces[item].round()).abs();
         let in_vain: f64 = (0..filling.items())
             .filter(|i| excess[*i] > 0.0)
-            .map(|i| filling.profits[i].max(0.0) * pieces[i] * (excess[i] / self.params.scale).min(1.0))
+            .map(|i| filling.profits[i].max(0.0) * pieces[i] * (excess[i] / IN_VAIN).min(1.0))
             .sum();
         let fractional: f64 = (0..filling.items())
             .filter(|i| region.is_free(*i) && fraction(*i) > FRACTION)
@@ -452,8 +458,8 @@ impl<'a> Tree<'a> {
             if width < 1e-7 * size {
                 return None;
             }
-            let at = y[k].clamp(low + LEAST_SHARE * width, high - LEAST_SHARE * width);
-            Some(Branch::Coordinate { k, at })
+            // Cut in the middle: cut at y the tree is up to six times as large.
+            Some(Branch::Coordinate { k, at: 0.5 * (low + high) })
         };
         if in_vain > fractional && in_vain > 0.0 { by_box().or_else(by_item) } else { by_item().or_else(by_box) }
     }
@@ -473,7 +479,6 @@ impl<'a> Tree<'a> {
             }
             status = relaxation.solve(threshold);
         }
-        if std::env::var("DBG").is_ok() { eprintln!("LP {status:?} pivots {} rows {} cols {}", relaxation.lp.pivots(), relaxation.rows.len(), relaxation.free.len()); }
         relaxation.finish(status)
     }
 }
