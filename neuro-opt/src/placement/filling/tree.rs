@@ -2,12 +2,12 @@
 
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Branch, Filling, Interference, Judgement, Promise, Reach, Region, Verdict};
+use super::{Branch, Budget, Filling, Interference, Judgement, Promise, Reach, Region, Verdict};
 use crate::lp::{LpStatus, Simplex};
 use crate::{Error, Limits, Observer, Progress, Result, Termination};
 
@@ -102,6 +102,9 @@ struct Node {
     /// By how much the promises of each item fail there.
     excess: Vec<f64>,
     looseness: Vec<f64>,
+    /// What y reaches.
+    low: Vec<f64>,
+    high: Vec<f64>,
 }
 
 /// A region, looked at.
@@ -144,8 +147,9 @@ struct Bounded {
     /// Pieces, fractions among them.
     pieces: Vec<f64>,
     duals: Vec<(RowKey, f64)>,
-    /// What the bound loses at least if a free item leaves the end it is at, by item.
-    losses: Vec<f64>,
+    /// What the bound loses for each piece that an item moves away from its end, the fewest pieces where it is positive, the most
+    /// where it is negative.
+    weights: Vec<f64>,
 }
 
 /// How often the relaxation takes in promises that its solution breaks.
@@ -158,6 +162,7 @@ const BROKEN: f64 = 1e-6;
 const FRACTION: f64 = 1e-6;
 /// By how much a promise fails, in units of its logarithm, so that all of its profit counts as promised in vain.
 const IN_VAIN: f64 = 0.2;
+fn ev(n: &str, d: usize) -> usize { std::env::var(n).map_or(d, |s| s.parse().unwrap()) }
 /// Sides of the box along which bounds may be off by more than that are cut before anything else.
 const LOOSE_SIDE: f64 = 0.6;
 /// Steepness with which a half's size is taken to grow with its distance to the threshold.
@@ -364,34 +369,41 @@ impl<'a> Tree<'a> {
         let none = f64::NEG_INFINITY;
         let closed = |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, cut_off, node: None });
         let mut judgement = Judgement::default();
-        if !settle(self.filling, self.interference, &mut region, &mut judgement) {
-            return closed(Vec::new(), none, none);
-        }
-        if region.is_point() {
-            let holds = self.interference.holds(&region.least)?;
-            self.offer(&region.least)?;
-            return closed(Vec::new(), if holds { self.filling.profit(&region.least) } else { none }, none);
-        }
-        let relaxed = self.relax(&region, &judgement, threshold);
-        let bound = relaxed.bound.min(within);
-        if bound <= threshold {
-            return closed(relaxed.duals, relaxed.bound, bound);
-        }
-        let mut cut_off = none;
-        // Items whose other pieces cannot be worth it.
-        for item in 0..self.filling.items() {
-            let other = relaxed.bound - relaxed.losses[item];
-            if region.is_free(item) && other <= threshold {
-                let at = relaxed.pieces[item];
-                if (at - f64::from(region.least[item])).abs() < FRACTION {
-                    region.most[item] = region.least[item];
-                } else if (at - f64::from(region.most[item])).abs() < FRACTION {
-                    region.least[item] = region.most[item];
-                } else {
-                    continue;
-                }
-                cut_off = cut_off.max(other);
+        let (mut cut_off, mut within) = (none, within);
+        let mut pass = 0;
+        let relaxed = loop {
+            if !settle(self.filling, self.interference, &mut region, &mut judgement) {
+                return closed(Vec::new(), none, cut_off);
             }
+            if region.is_point() {
+                let holds = self.interference.holds(&region.least)?;
+                self.offer(&region.least)?;
+                return closed(Vec::new(), if holds { self.filling.profit(&region.least) } else { none }, cut_off);
+            }
+            let relaxed = self.relax(&region, &judgement, threshold);
+            let bound = relaxed.bound.min(within);
+            if bound <= threshold {
+                return closed(relaxed.duals, relaxed.bound, cut_off.max(bound));
+            }
+            // What leaves its end by more than the bound can lose is cut off, here and in all halves.
+            cut_off = cut_off.max(threshold);
+            let ends = relaxed.weights.iter().enumerate();
+            let budget = Budget {
+                ends: ends.map(|(i, w)| if *w >= 0.0 { region.least[i] } else { region.most[i] }).collect(),
+                losses: relaxed.weights.iter().map(|w| w.abs()).collect(),
+                limit: relaxed.bound - threshold + 1e-9,
+            };
+            region.budget = Some(Arc::new(budget));
+            pass += 1;
+            let gained = within - bound;
+            within = bound;
+            if pass >= ev("PASSES", 1) || (pass > 1 && gained < 0.2 * (bound - threshold)) {
+                break relaxed;
+            }
+        };
+        let bound = within;
+        if !region.propagate(self.filling) {
+            return closed(relaxed.duals, relaxed.bound, cut_off);
         }
         if region.is_point() {
             self.offer(&region.least)?;
@@ -401,7 +413,9 @@ impl<'a> Tree<'a> {
         let mut excess = Vec::new();
         self.interference.excess(&relaxed.pieces, &y, &mut excess);
         self.round(&relaxed.pieces)?;
-        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, looseness: judgement.looseness }));
+        let (low, high) = Reach::new(self.filling, &region).sides();
+        let looseness = judgement.looseness;
+        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, looseness, low, high }));
         Ok(Evaluated { bound, own_bound: relaxed.bound, duals: relaxed.duals, cut_off, node })
     }
 
@@ -444,13 +458,13 @@ impl<'a> Tree<'a> {
             Branch::Pieces { item, pieces: pieces.clamp(region.least[item], region.most[item] - 1) }
         };
         if in_vain > fractional {
-            let side = |k: &usize| (region.high[*k] - region.low[*k]) * node.looseness[*k];
-            let size = |k: usize| 1.0 + region.low[k].abs().max(region.high[k].abs());
+            let side = |k: &usize| (node.high[*k] - node.low[*k]) * node.looseness[*k];
+            let size = |k: usize| 1.0 + node.low[k].abs().max(node.high[k].abs());
             let mut sides: Vec<usize> =
-                (0..filling.dimension).filter(|k| region.high[*k] - region.low[*k] > 1e-7 * size(*k)).collect();
+                (0..filling.dimension).filter(|k| node.high[*k] - node.low[*k] > 1e-7 * size(*k)).collect();
             sides.sort_by(|a, b| side(b).total_cmp(&side(a)));
             // Cut in the middle: cut at y the tree is up to six times as large.
-            let middle = |k: usize| Branch::Coordinate { k, at: 0.5 * (region.low[k] + region.high[k]) };
+            let middle = |k: usize| Branch::Coordinate { k, at: 0.5 * (node.low[k] + node.high[k]) };
             if let Some(k) = sides.first().filter(|k| side(k) > LOOSE_SIDE) {
                 return vec![middle(*k)];
             }
@@ -687,12 +701,12 @@ impl<'a> Relaxation<'a> {
             let bound = self.fixed - self.lp.weighted_bound(&mut weights);
             (bound, weights[self.free.len()..].to_vec())
         };
-        let mut losses = vec![0.0; self.filling.items()];
+        let mut of_items = vec![0.0; self.filling.items()];
         if !infeasible {
-            self.free.iter().zip(&weights).for_each(|(item, weight)| losses[*item] = weight.abs());
+            self.free.iter().zip(&weights).for_each(|(item, weight)| of_items[*item] = *weight);
         }
         let pieces = self.pieces();
         let duals = self.rows.iter().copied().zip(duals).filter(|(_, dual)| *dual != 0.0).collect();
-        Bounded { bound, pieces, duals, losses }
+        Bounded { bound, pieces, duals, weights: of_items }
     }
 }
