@@ -79,6 +79,17 @@ impl<'a> Reach<'a> {
         self.region
     }
 
+    /// The least and the most of slope·y on the box alone.
+    pub(crate) fn on_box(&self, slope: &[f64]) -> (f64, f64) {
+        let (mut least, mut most) = (0.0, 0.0);
+        for (s, (low, high)) in slope.iter().zip(self.region.low.iter().zip(&self.region.high)) {
+            let (a, b) = (s * low, s * high);
+            least += a.min(b);
+            most += a.max(b);
+        }
+        (least, most)
+    }
+
     /// The most that slope·y can be.
     pub(crate) fn most(&self, slope: &[f64]) -> f64 {
         let mut sums = vec![0.0; self.memory_gb.len()];

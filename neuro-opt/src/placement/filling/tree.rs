@@ -101,7 +101,8 @@ struct Node {
     pieces: Vec<f64>,
     /// By how much the promises of each item fail there.
     excess: Vec<f64>,
-    looseness: Vec<f64>,
+    /// Verdicts, phases and looseness there.
+    judgement: Judgement,
     /// What y reaches.
     low: Vec<f64>,
     high: Vec<f64>,
@@ -162,7 +163,6 @@ const BROKEN: f64 = 1e-6;
 const FRACTION: f64 = 1e-6;
 /// By how much a promise fails, in units of its logarithm, so that all of its profit counts as promised in vain.
 const IN_VAIN: f64 = 0.2;
-fn ev(n: &str, d: usize) -> usize { std::env::var(n).map_or(d, |s| s.parse().unwrap()) }
 /// Sides of the box along which bounds may be off by more than that are cut before anything else.
 const LOOSE_SIDE: f64 = 0.6;
 /// Steepness with which a half's size is taken to grow with its distance to the threshold.
@@ -207,7 +207,7 @@ impl<'a> Tree<'a> {
     /// The profiler cannot predict a filling.
     pub(crate) fn run(self, observer: Observer<'_>) -> Result<Solution> {
         let threshold = self.threshold(&self.lock());
-        let root = self.evaluate(Region::whole(self.filling), f64::INFINITY, threshold)?;
+        let root = self.evaluate(Region::whole(self.filling), &Judgement::default(), f64::INFINITY, threshold)?;
         self.lock().enter(root, 0, self.params.keep);
         if self.params.workers <= 1 {
             let mut last = Instant::now();
@@ -365,43 +365,33 @@ impl<'a> Tree<'a> {
     }
 
     /// Looks at a region within one of this bound.
-    fn evaluate(&self, mut region: Region, within: f64, threshold: f64) -> Result<Evaluated> {
+    fn evaluate(&self, mut region: Region, outer: &Judgement, within: f64, threshold: f64) -> Result<Evaluated> {
         let none = f64::NEG_INFINITY;
         let closed = |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, cut_off, node: None });
-        let mut judgement = Judgement::default();
-        let (mut cut_off, mut within) = (none, within);
-        let mut pass = 0;
-        let relaxed = loop {
-            if !settle(self.filling, self.interference, &mut region, &mut judgement) {
-                return closed(Vec::new(), none, cut_off);
-            }
-            if region.is_point() {
-                let holds = self.interference.holds(&region.least)?;
-                self.offer(&region.least)?;
-                return closed(Vec::new(), if holds { self.filling.profit(&region.least) } else { none }, cut_off);
-            }
-            let relaxed = self.relax(&region, &judgement, threshold);
-            let bound = relaxed.bound.min(within);
-            if bound <= threshold {
-                return closed(relaxed.duals, relaxed.bound, cut_off.max(bound));
-            }
-            // What leaves its end by more than the bound can lose is cut off, here and in all halves.
-            cut_off = cut_off.max(threshold);
-            let ends = relaxed.weights.iter().enumerate();
-            let budget = Budget {
-                ends: ends.map(|(i, w)| if *w >= 0.0 { region.least[i] } else { region.most[i] }).collect(),
-                losses: relaxed.weights.iter().map(|w| w.abs()).collect(),
-                limit: relaxed.bound - threshold + 1e-9,
-            };
-            region.budget = Some(Arc::new(budget));
-            pass += 1;
-            let gained = within - bound;
-            within = bound;
-            if pass >= ev("PASSES", 1) || (pass > 1 && gained < 0.2 * (bound - threshold)) {
-                break relaxed;
-            }
+        let mut judgement =
+            Judgement { verdicts: outer.verdicts.clone(), phases: outer.phases.clone(), ..Judgement::default() };
+        if !settle(self.filling, self.interference, &mut region, &mut judgement) {
+            return closed(Vec::new(), none, none);
+        }
+        if region.is_point() {
+            let holds = self.interference.holds(&region.least)?;
+            self.offer(&region.least)?;
+            return closed(Vec::new(), if holds { self.filling.profit(&region.least) } else { none }, none);
+        }
+        let relaxed = self.relax(&region, &judgement, threshold);
+        let bound = relaxed.bound.min(within);
+        if bound <= threshold {
+            return closed(relaxed.duals, relaxed.bound, bound);
+        }
+        // What leaves its end by more than the bound can lose is cut off, here and in all halves.
+        let cut_off = threshold;
+        let ends = relaxed.weights.iter().enumerate();
+        let budget = Budget {
+            ends: ends.map(|(i, w)| if *w >= 0.0 { region.least[i] } else { region.most[i] }).collect(),
+            losses: relaxed.weights.iter().map(|w| w.abs()).collect(),
+            limit: relaxed.bound - threshold + 1e-9,
         };
-        let bound = within;
+        region.budget = Some(Arc::new(budget));
         if !region.propagate(self.filling) {
             return closed(relaxed.duals, relaxed.bound, cut_off);
         }
@@ -414,8 +404,9 @@ impl<'a> Tree<'a> {
         self.interference.excess(&relaxed.pieces, &y, &mut excess);
         self.round(&relaxed.pieces)?;
         let (low, high) = Reach::new(self.filling, &region).sides();
-        let looseness = judgement.looseness;
-        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, looseness, low, high }));
+        judgement.lines.clear();
+        judgement.open.clear();
+        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, judgement, low, high }));
         Ok(Evaluated { bound, own_bound: relaxed.bound, duals: relaxed.duals, cut_off, node })
     }
 
@@ -423,7 +414,7 @@ impl<'a> Tree<'a> {
     fn cut(&self, open: &Open, threshold: f64) -> Result<(Branch, [Evaluated; 2])> {
         let mut best: Option<(f64, Branch, [Evaluated; 2])> = None;
         for branch in self.candidates(&open.node) {
-            let half = |upper| self.evaluate(open.node.region.half(branch, upper), open.bound, threshold);
+            let half = |upper| self.evaluate(open.node.region.half(branch, upper), &open.node.judgement, open.bound, threshold);
             let halves = [half(false)?, half(true)?];
             let size = |half: &Evaluated| match half.node {
                 Some(_) => (GROWTH * (half.bound - threshold) / (open.bound - threshold)).exp(),
@@ -458,7 +449,7 @@ impl<'a> Tree<'a> {
             Branch::Pieces { item, pieces: pieces.clamp(region.least[item], region.most[item] - 1) }
         };
         if in_vain > fractional {
-            let side = |k: &usize| (node.high[*k] - node.low[*k]) * node.looseness[*k];
+            let side = |k: &usize| (node.high[*k] - node.low[*k]) * node.judgement.looseness[*k];
             let size = |k: usize| 1.0 + node.low[k].abs().max(node.high[k].abs());
             let mut sides: Vec<usize> =
                 (0..filling.dimension).filter(|k| node.high[*k] - node.low[*k] > 1e-7 * size(*k)).collect();
