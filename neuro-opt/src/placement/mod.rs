@@ -17,6 +17,7 @@
 //! method computed.
 
 mod audit;
+mod certificate;
 mod decomposed;
 mod exact;
 mod filling;
@@ -27,6 +28,7 @@ mod problem;
 mod rejection;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
+pub use certificate::{Certificate, ClassProof, Cut, ProofNode, check_certificate};
 pub use decomposed::{Decomposed, DecomposedParams, decomposed};
 pub use exact::{Exact, ExactParams, exact};
 pub use greedy::greedy;
