@@ -40,11 +40,11 @@ for round in $(seq 1 "${ROUNDS:-8}"); do
     done
 done
 
-"$neuro" ingest "$work/edge-a" "$work/edge-b" "$work/placed" --out "$work/all"
 for kind in edge-a edge-b; do
+    "$neuro" ingest "$work/$kind" "$work/placed" --out "$work/all-$kind"
     for monotone in "" "--monotone"; do
         # shellcheck disable=SC2086
-        "$neuro" train "$work/all" --server "$kind" --all-kinds --steps $((2 * steps)) --decay $decay $monotone \
+        "$neuro" train "$work/all-$kind" --server "$kind" --all-kinds --steps $((2 * steps)) --decay $decay $monotone \
             --name "$kind${monotone:+-monotone}" --out "$work/bundles/$kind${monotone:+-monotone}"
     done
     # The rivals: the published network as published, and the curves.
