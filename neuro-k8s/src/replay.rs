@@ -310,6 +310,7 @@ mod tests {
             assignments: assignments.iter().map(assignment).collect(),
             rejected: Vec::new(),
             audit: None,
+            trace: Vec::new(),
         }
     }
 
