@@ -91,6 +91,12 @@ pub(crate) enum Command {
         neuro replay --plan plan.json --instance instance.json --target local --duration 30 --json\n\n\
         On this machine the servers of the plan are replayed one after another, whatever their kind.")]
     Replay(ReplayArgs),
+    /// Show what lies in some folders: one HTML file that needs nothing else.
+    #[command(after_help = "Examples:\n  neuro report neuro-out evaluation --out report.html\n  \
+        neuro report . --out report.html --figures pictures\n\n\
+        Whatever is found is shown: datasets, the output of `neuro evaluate --out`, scaling.json, plans, their instances, and the\n\
+        replay.json of `neuro replay`, at any depth up to five.")]
+    Report(ReportArgs),
     /// Work with the simulated servers.
     Sim {
         #[command(subcommand)]
@@ -265,6 +271,25 @@ pub(crate) struct ReplayArgs {
     /// File that keeps two drivers off this machine.
     #[arg(long, hide = true)]
     pub(crate) lock: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// Folders.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// The page.
+    #[arg(long, default_value = "report.html")]
+    pub(crate) out: PathBuf,
+    /// Write every picture into this folder too, as SVG.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) figures: Option<PathBuf>,
+    /// Title of the page.
+    #[arg(long, default_value = "neuro report")]
+    pub(crate) title: String,
     /// One JSON object on standard output.
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@ pub mod output;
 mod pairwise;
 mod predictions;
 mod progress;
+pub mod report;
 mod signals;
 mod tool;
 

@@ -216,11 +216,7 @@ pub(crate) fn contention_curves(study: &PairwiseStudy, fits: &CurveSet) -> Chart
             Series { name: format!("{rate}/s each"), points: measured.collect(), line: line.unwrap_or_default() }
         });
         let alone = study.baselines.get(a).map(|time| Reference::Level(1e3 * time.mean_s, "alone".to_owned()));
-        Panel {
-            title: format!("{a} beside {b}"),
-            series: series.collect(),
-            references: alone.into_iter().collect(),
-        }
+        Panel { title: format!("{a} beside {b}"), series: series.collect(), references: alone.into_iter().collect() }
     };
     let axis = |label: &str| Axis { label: label.to_owned(), ..Axis::default() };
     Chart {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use neuro_cli::{Predictions, WorkProgress};
 use neuro_cli::output::{self, Axis, Chart, Panel, Reference, Series, density, table};
+use neuro_cli::{Predictions, WorkProgress};
 use neuro_data::statistics::Statistics;
 use neuro_data::{Dataset, Sla, files::write_atomic};
 use neuro_profiler::evaluation::{ErrorSummary, Judged, Utilisation, judge, summarise};
@@ -329,13 +329,7 @@ fn floor_level(rows: &[Row], sla: Sla) -> Vec<Reference> {
         .collect()
 }
 
-fn error_by_part(
-    title: &str,
-    label: &str,
-    bands: &[String],
-    parts: &[PartRow],
-    rows: &[Row],
-) -> String {
+fn error_by_part(title: &str, label: &str, bands: &[String], parts: &[PartRow], rows: &[Row]) -> String {
     let series = |sla: Sla| {
         let mut names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         names.dedup();
@@ -403,10 +397,7 @@ fn learning_chart(rows: &[LearningRow]) -> String {
             let wanted = rows.iter().filter(|row| row.target == sla.name());
             wanted.map(|row| (row.runs as f64, 100.0 * of(&row.summary))).collect()
         };
-        vec![
-            Series::marked("median", points(|s| s.median)),
-            Series::marked("90th percentile", points(|s| s.p90)),
-        ]
+        vec![Series::marked("median", points(|s| s.median)), Series::marked("90th percentile", points(|s| s.p90))]
     };
     let references = |sla: Sla| {
         let floor = rows.iter().find(|row| row.target == sla.name()).and_then(|row| row.summary.noise_floor);

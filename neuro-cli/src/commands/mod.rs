@@ -8,6 +8,7 @@ mod ingest;
 mod place;
 mod predict;
 mod replay;
+mod report;
 mod requests;
 mod run;
 mod sim;
@@ -43,6 +44,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Solve(args) => solve::solve(&args),
         Command::Audit(args) => solve::audit(&args),
         Command::Replay(args) => replay::replay(args),
+        Command::Report(args) => report::report(&args),
         Command::Sim { command } => sim::sim(command),
         Command::Version { json } => Ok(version::version(json)),
         Command::Destroy { run, target } => destroy::destroy(&run, target),

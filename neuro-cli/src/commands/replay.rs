@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use neuro_cli::output::{self, table};
 use neuro_cli::{interrupt_on_ctrl_c, tool};
+use neuro_data::files::write_atomic;
 use neuro_data::instance::Instance;
 use neuro_data::plan::Plan;
 use neuro_data::run_folder::{RunFolder, run_path};
@@ -67,6 +68,14 @@ pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let folders = folders.filter_map(Result::ok).collect::<Vec<_>>();
     let dataset = Dataset::build(&args.out.join("dataset"), &folders)?;
     let report = replay.judge(&dataset.read::<TenantRow>()?);
+    // The folder tells the whole story: `neuro report` reads it.
+    for (name, json) in [
+        ("instance.json", serde_json::to_string_pretty(&instance)?),
+        ("plan.json", serde_json::to_string_pretty(&plan)?),
+        ("replay.json", serde_json::to_string_pretty(&report)?),
+    ] {
+        write_atomic(&args.out.join(name), format!("{json}\n").as_bytes())?;
+    }
     if args.json {
         output::print(&format!("{}\n", serde_json::to_string(&report)?));
     } else {

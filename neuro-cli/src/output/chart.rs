@@ -269,7 +269,8 @@ impl Chart {
             for point in series.points.iter().filter(|point| space.holds(point)) {
                 let (x, y) = (space.x_pixel(point.x) + shift, space.y_pixel(point.y));
                 canvas.mark(&self.tip(&series.name, point), |canvas| {
-                    if let Some((low, high)) = point.interval.filter(|(low, high)| low.is_finite() && high.is_finite()) {
+                    if let Some((low, high)) = point.interval.filter(|(low, high)| low.is_finite() && high.is_finite())
+                    {
                         let (low, high) = (space.y_pixel(low), space.y_pixel(high));
                         canvas.line(&[(x, low), (x, high)], 1.2, colour);
                         for end in [low, high] {
@@ -298,7 +299,8 @@ impl Chart {
 
 /// A figure in four significant digits.
 fn short(x: f64) -> String {
-    let decimals = if x == 0.0 || !x.is_finite() { 0 } else { (3 - x.abs().log10().floor() as i64).clamp(0, 9) as usize };
+    let decimals =
+        if x == 0.0 || !x.is_finite() { 0 } else { (3 - x.abs().log10().floor() as i64).clamp(0, 9) as usize };
     let text = format!("{x:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
@@ -346,7 +348,8 @@ impl Space<'_> {
 
     /// The parts of a line inside the axes, in pixels, cut where they leave them.
     fn visible_pieces(&self, line: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
-        let line: Vec<(f64, f64)> = line.iter().map(|(x, y)| (coordinate(self.x, *x), coordinate(self.y, *y))).collect();
+        let line: Vec<(f64, f64)> =
+            line.iter().map(|(x, y)| (coordinate(self.x, *x), coordinate(self.y, *y))).collect();
         let (width, height) = ((self.across.low, self.across.high), (self.up.low, self.up.high));
         let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
         let mut last_end = None;

@@ -172,7 +172,7 @@ fn draw_cell(
     cell: Option<HeatCell>,
     colours: &Colours,
 ) {
-    let roomy = height > 2.0 * size;
+    let roomy = height > 3.0 * size;
     let middle = TextLook { align: Align::Middle, ..TextLook::new(size) };
     let centre = (x + width / 2.0, y + height / 2.0);
     let Some(cell) = cell else {
@@ -358,7 +358,8 @@ mod tests {
         let cell = |ratio| Some(HeatCell { ratio, lo: ratio * 0.95, hi: ratio * 1.05 });
         let picture = map("Slowdown", "", &names, &[cell(1.0), cell(1.834), None, cell(12.34)]).small_picture();
         let texts = texts(&picture.unwrap()).unwrap();
-        for expected in ["1.83", "kalman-gru beside tclf-rf: ×1.83 [1.74 – 1.93]", "tclf-rf beside kalman-gru: n/a"] {
+        for expected in ["1.83", "kalman-gru beside tclf-rf: ×1.83 [1.74 – 1.93]", "tclf-rf beside kalman-gru: n/a"]
+        {
             assert!(texts.iter().any(|text| text == expected), "{expected} is not among {texts:?}");
         }
     }
@@ -384,8 +385,7 @@ mod tests {
     fn extreme_ratios_and_no_services_are_drawn() {
         let names = names(&["a"]);
         for ratio in [1e-9, 1e9, f64::MIN_POSITIVE, f64::MAX] {
-            texts(&map("", "", &names, &[Some(HeatCell { ratio, lo: ratio, hi: ratio })]).picture().unwrap())
-                .unwrap();
+            texts(&map("", "", &names, &[Some(HeatCell { ratio, lo: ratio, hi: ratio })]).picture().unwrap()).unwrap();
         }
         texts(&map("", "", &[], &[]).picture().unwrap()).unwrap();
         assert!(map("", "", &names, &[]).picture().is_err());

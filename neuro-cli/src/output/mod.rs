@@ -16,10 +16,11 @@ pub mod table;
 #[cfg(test)]
 mod well_formed;
 
-pub(crate) use canvas::{Colour, PALETTE, escape};
+pub(crate) use canvas::escape;
 pub use chart::{Axis, Chart, Panel, Point, Reference, Series};
 pub use density::density;
 pub use distributions::distributions;
+pub(crate) use distributions::small_distributions;
 pub use heatmap::{HeatCell, HeatMap};
 
 /// Writes a result to standard output. A reader that has gone, as in `neuro apps | head`, is no fault.
