@@ -12,17 +12,25 @@ use neuro_data::scenario::Scenario;
 #[command(
     name = "neuro",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but some runs are \
-    invalid or failed or some raw files faulty, 130 interrupted."
+    after_help = "First steps:\n  neuro demo                    the whole way in two minutes, on a simulated server\n  \
+    neuro run pairwise --help     measure the services of this machine\n\n\
+    Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but something is invalid (runs, raw files, lines to\n\
+    predict, a plan that does not hold), 130 interrupted.\n\
+    Results go to standard output, progress and complaints to standard error."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// The whole way in two minutes: experiments on a simulated server, profilers, a plan and its replay.
+    #[command(after_help = "Example:\n  neuro demo --out neuro-demo\n\n\
+        Each step prints the command that does the same. Runs that are there already are not done again.")]
+    Demo(DemoArgs),
     /// List the applications that can be deployed.
+    #[command(after_help = "Examples:\n  neuro apps\n  neuro apps --catalogue my-apps.toml --json")]
     Apps {
         /// A TOML file with further applications.
         #[arg(long)]
@@ -102,13 +110,25 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SimCommand,
     },
+    /// Write the completions of a shell to standard output.
+    #[command(
+        after_help = "Examples:\n  neuro completions bash > ~/.local/share/bash-completion/completions/neuro\n  \
+        neuro completions zsh > ~/.zfunc/_neuro\n  neuro completions fish > ~/.config/fish/completions/neuro.fish"
+    )]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Tell the versions of this command and of the solver it is linked to.
+    #[command(after_help = "Example:\n  neuro version --json")]
     Version {
         /// One JSON object on standard output.
         #[arg(long)]
         json: bool,
     },
     /// End what a crash left of a run.
+    #[command(after_help = "Example:\n  neuro destroy --run pairwise_kalman-gru_tclf-rf_0_1a2b3c4d")]
     Destroy {
         /// The run's id, as in its folder's name.
         #[arg(long)]
@@ -119,9 +139,23 @@ pub(crate) enum Command {
     },
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// Folder for everything that is made.
+    #[arg(long, default_value = "neuro-demo")]
+    pub(crate) out: PathBuf,
+    /// Master seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// So many random runs a kind of server.
+    #[arg(long, default_value_t = 400)]
+    pub(crate) runs: u32,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AppCommand {
     /// Serve one application in the foreground.
+    #[command(after_help = "Example:\n  neuro app serve --app tclf-rf --port 8001")]
     Serve(ServeArgs),
 }
 
@@ -298,6 +332,7 @@ pub(crate) struct ReportArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SimCommand {
     /// Print the built-in parameters, as a file to start from.
+    #[command(after_help = "Example:\n  neuro sim parameters > sim.toml")]
     Parameters,
     /// Fit a simulated server to a measured dataset and report how far it is off on runs that it was not fitted to.
     #[command(after_help = "Examples:\n  neuro sim calibrate --data neuro-out/dataset --out sim.toml\n  \
@@ -426,11 +461,15 @@ fn probability(text: &str) -> Result<f64, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Experiment {
     /// Each application alone.
+    #[command(after_help = "Examples:\n  neuro run baseline --duration 30 --repeats 3 --out out\n  \
+        neuro run baseline --apps tclf-rf,text-bert --json")]
     Baseline {
         #[command(flatten)]
         common: RunArgs,
     },
     /// Every ordered pair of applications, each alone too.
+    #[command(after_help = "Examples:\n  neuro run pairwise --apps kalman-gru,tclf-rf --out out\n  \
+        neuro run pairwise --target sim --kind edge-b --out simulated-pairs")]
     Pairwise {
         #[command(flatten)]
         common: RunArgs,
@@ -442,6 +481,8 @@ pub(crate) enum Experiment {
         rates: Vec<f64>,
     },
     /// Random tenants that fill a server.
+    #[command(after_help = "Examples:\n  neuro run random --runs 10 --memory 4 --out out\n  \
+        neuro run random --target sim --runs 1000 --partly 0.5 --out simulated")]
     Random {
         #[command(flatten)]
         common: RunArgs,
@@ -689,4 +730,36 @@ pub(crate) struct EvaluateArgs {
     /// One JSON object on standard output.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    /// Goes through the commands that do something themselves.
+    fn leaves(command: &clap::Command, path: &str, visit: &mut dyn FnMut(&clap::Command, &str)) {
+        let subcommands: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+        if subcommands.is_empty() {
+            visit(command, path);
+        }
+        for sub in subcommands {
+            leaves(sub, &format!("{path} {}", sub.get_name()), visit);
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples_that_it_understands() {
+        Args::command().debug_assert();
+        leaves(&Args::command(), "neuro", &mut |command, path| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().map(str::trim).filter(|line| line.starts_with("neuro ")).collect();
+            assert!(examples.iter().any(|line| line.starts_with(path)), "{path}: {help}");
+            for example in examples {
+                let words = example.split(['|', '>']).next().unwrap_or_default().split_whitespace();
+                Args::command().try_get_matches_from(words).unwrap_or_else(|e| unreachable!("{example}: {e}"));
+            }
+        });
+    }
 }

@@ -1,7 +1,9 @@
 //! One file a subcommand.
 
 mod apps;
+mod completions;
 mod datapoints;
+mod demo;
 mod destroy;
 mod evaluate;
 mod ingest;
@@ -28,7 +30,11 @@ use crate::args::{AppCommand, Args, Command, DataCommand};
 
 /// Does what the command line asks for.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    match args.command {
+    let Some(command) = args.command else {
+        return completions::overview();
+    };
+    match command {
+        Command::Demo(args) => demo::demo(&args),
         Command::Apps { catalogue, json } => apps::list(&read_catalogue(catalogue.as_deref())?, json),
         Command::App { command: AppCommand::Serve(serve) } => apps::serve(serve),
         Command::Run { experiment } => run::run(experiment),
@@ -46,6 +52,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::replay(args),
         Command::Report(args) => report::report(&args),
         Command::Sim { command } => sim::sim(command),
+        Command::Completions { shell } => Ok(completions::completions(shell)),
         Command::Version { json } => Ok(version::version(json)),
         Command::Destroy { run, target } => destroy::destroy(&run, target),
     }

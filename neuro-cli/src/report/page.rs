@@ -131,7 +131,8 @@ impl Page {
                         let _ = write!(html, "<td class=\"figure\" data-key=\"-1e308\">{}</td>", cell.html);
                     }
                     None => {
-                        let _ = write!(html, "<td>{}</td>", cell.html);
+                        let class = if cell.html.len() > 30 { " class=\"long\"" } else { "" };
+                        let _ = write!(html, "<td{class}>{}</td>", cell.html);
                     }
                 }
             }
