@@ -496,6 +496,61 @@ pub(crate) enum Experiment {
         #[arg(long, default_value_t = 0.0, value_parser = probability)]
         partly: f64,
     },
+    /// Plans of random instances, run: the mixes that an optimiser chooses by some profilers, to learn from.
+    #[command(
+        after_help = "Example:\n  neuro run planned --target sim --profile edge-a=profiler-a --profile edge-b=profiler-b \
+        --duration 300 --out planned\n  neuro ingest planned/runs edge-a/runs --out data-a\n  \
+        neuro train data-a --server edge-a --all-kinds --out profiler-a\n\n\
+        A search seeks out the mixes that a profiler is too hopeful about. Two or three rounds of running its plans and\n\
+        learning from them again mend that."
+    )]
+    Planned(PlannedArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlannedArgs {
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    /// Number of plans.
+    #[arg(long, default_value_t = 40)]
+    pub(crate) plans: u32,
+    /// Scenarios to draw the instances from, in turn.
+    #[arg(long, value_delimiter = ',', default_value = "s1,s2,s3")]
+    pub(crate) scenarios: Vec<Scenario>,
+    /// Servers of an instance.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) servers: usize,
+    /// Kinds of the servers, the better first; each gets an equal share.
+    #[arg(long, value_delimiter = ',', default_value = "edge-a,edge-b")]
+    pub(crate) kinds: Vec<String>,
+    /// Iterations of the search for each plan.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) iterations: u64,
+    /// Where to run them.
+    #[arg(long, value_enum, default_value = "local")]
+    pub(crate) target: TargetKind,
+    /// A TOML file of simulated servers and services; the built-in ones by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sim: Option<PathBuf>,
+    /// Folder for runs and dataset.
+    #[arg(long, default_value = "neuro-planned")]
+    pub(crate) out: PathBuf,
+    /// Master seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Measured window of a run, seconds [default: 10; simulated: 1800]
+    #[arg(long)]
+    pub(crate) duration: Option<f64>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// File that keeps two drivers off this machine.
+    #[arg(long, hide = true)]
+    pub(crate) lock: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

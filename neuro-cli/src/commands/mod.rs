@@ -8,6 +8,7 @@ mod destroy;
 mod evaluate;
 mod ingest;
 mod place;
+mod planned;
 mod predict;
 mod replay;
 mod report;
