@@ -1,10 +1,11 @@
 # make pairwise   measure how inference services slow one another down on this machine
 # make test       every test of the workspace
+# make figures    every figure and table of docs/results/, from simulated servers and the sample dataset; under 20 minutes
 # make image      an OCI image of the inference services, with podman, buildah or docker; IMAGE names it
 # make image-tar  the same as an archive, target/image/neuro-app.tar, without any of them
 # The first two do their own set-up. ARGS passes options on: make pairwise ARGS="--apps kalman-gru,tclf-rf --duration 10"
 
-.PHONY: pairwise test lint image image-tar setup
+.PHONY: pairwise test lint figures image image-tar setup
 
 pairwise: setup
 	cargo run --example pairwise -- $(ARGS)
@@ -16,6 +17,10 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+figures: setup
+	cargo build -p neuro-cli
+	cargo run --example figures -- $(ARGS)
 
 image:
 	@sh scripts/image.sh build

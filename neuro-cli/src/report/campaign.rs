@@ -181,10 +181,8 @@ fn interference(page: &mut Page, folder: &Path, study: &PairwiseStudy) -> anyhow
     for (place, (app, panels)) in study.apps().iter().zip(chart.panels.chunks(chart.columns)).enumerate() {
         page.folded(app, place == 0);
         let title = format!("Mean service time of {app}");
-        page.chart(
-            &format!("curves-{app}"),
-            &Chart { title, subtitle: String::new(), panels: panels.to_vec(), ..chart.clone() },
-        );
+        let chart = Chart { title, subtitle: String::new(), panels: panels.to_vec(), ..chart.clone() };
+        page.chart("", &chart);
         page.unfolded();
     }
     page.figures.push(("curves".to_owned(), chart.picture()));

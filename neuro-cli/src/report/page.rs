@@ -147,7 +147,7 @@ impl Page {
         self.figures.push((name.to_owned(), kept));
     }
 
-    /// A chart, its panels side by side where there is room and else under one another.
+    /// A chart, its panels side by side where there is room and else under one another; kept as a file where it has a name.
     pub(super) fn chart(&mut self, name: &str, chart: &Chart) {
         let parts = chart.parts();
         let mut html = format!("<figure><figcaption>{}</figcaption>\n", escape(&chart.title));
@@ -160,7 +160,9 @@ impl Page {
         }
         let _ = write!(html, "</ul>\n<div class=\"panels\">\n{}</div></figure>\n", parts.panels.concat());
         self.add(&html);
-        self.figures.push((name.to_owned(), chart.picture()));
+        if !name.is_empty() {
+            self.figures.push((name.to_owned(), chart.picture()));
+        }
     }
 
     /// Opens what is folded away until it is asked for, or printed.
