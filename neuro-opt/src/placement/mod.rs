@@ -65,6 +65,7 @@ fn plan_of(problem: &Problem<'_>, method: Method, placement: &Placement, outcome
         assignments: assignments.collect(),
         rejected: rejection::rejections(problem, placement)?,
         audit: None,
+        trace: Vec::new(),
     };
     let audit = audit(problem, &plan)?;
     if let Some(finding) = audit.findings.first() {

@@ -57,6 +57,7 @@ pub(crate) fn plan(objective: f64, assignments: &[(&str, &str, u32)]) -> Plan {
         assignments: assignments.collect(),
         rejected: Vec::new(),
         audit: None,
+        trace: Vec::new(),
     }
 }
 
