@@ -12,4 +12,6 @@ mod files;
 mod methods;
 mod network;
 mod placement;
+#[cfg(feature = "cbc")]
+mod rivals;
 mod simplex;
