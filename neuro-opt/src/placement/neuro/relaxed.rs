@@ -26,7 +26,6 @@ enum Network<'a> {
 
 /// An application on a server, for the context of others.
 struct Entry {
-    instances: f64,
     rate: f64,
     /// min(1, n)·φ.
     value: Array1<f64>,
@@ -192,7 +191,7 @@ fn entry(model: &DeepSets, app: usize, (instances, work): (f64, f64), rate: f64,
     let d = model.shape().context;
     let zeros = || Array1::zeros(d);
     let Some(phi) = model.phi() else {
-        return Ok(Entry { instances, rate, value: zeros(), by_instances: zeros(), by_rate: zeros() });
+        return Ok(Entry { rate, value: zeros(), by_instances: zeros(), by_rate: zeros() });
     };
     let none = instances < 1e-9;
     let rate = if none { rate } else { work / instances };
@@ -202,7 +201,7 @@ fn entry(model: &DeepSets, app: usize, (instances, work): (f64, f64), rate: f64,
     let input = Array1::from(input);
     if !gradients {
         let value = if none { zeros() } else { phi.forward(input.view())? * part };
-        return Ok(Entry { instances, rate, value, by_instances: zeros(), by_rate: zeros() });
+        return Ok(Entry { rate, value, by_instances: zeros(), by_rate: zeros() });
     }
     let (value, jacobian) = phi.jacobian(input.view())?;
     let (to_n, to_rate) = (jacobian.column(input.len() - 2), jacobian.column(input.len() - 1));
@@ -212,5 +211,5 @@ fn entry(model: &DeepSets, app: usize, (instances, work): (f64, f64), rate: f64,
     }
     // ∂λ/∂n_r = (λ_r − λ)/n, and part/n is 1 below one instance.
     let by_rate = &to_rate * (1.0 / instances.max(1.0) / RATE_SCALE);
-    Ok(Entry { instances, rate, value: value * part, by_instances, by_rate })
+    Ok(Entry { rate, value: value * part, by_instances, by_rate })
 }
