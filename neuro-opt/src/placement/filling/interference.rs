@@ -1,4 +1,4 @@
-use super::Region;
+use super::Reach;
 use crate::Result;
 
 /// Whether an item's promises hold on a region, if it has a piece there.
@@ -17,7 +17,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Line {
     pub(crate) slope: Vec<f64>,
     pub(crate) constant: f64,
-    /// The largest value on the region's box.
+    /// The largest value on the region.
     pub(crate) highest: f64,
 }
 
@@ -38,6 +38,8 @@ pub(crate) struct Judgement {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) lines: Vec<Line>,
     pub(crate) open: Vec<Promise>,
+    /// By how much bounds and predictions may differ for each unit of a box's side (d): where to branch.
+    pub(crate) looseness: Vec<f64>,
 }
 
 /// How tenants slow one another down on one kind of server, as far as filling one needs to know it.
@@ -51,11 +53,8 @@ pub(crate) trait Interference: Sync {
     /// What a piece of an item adds to y (d).
     fn contribution(&self, item: usize) -> &[f64];
 
-    /// How much predictions change along each coordinate, relative to one another (d): where to branch.
-    fn importance(&self) -> &[f64];
-
     /// Verdicts, and lines for what is open.
-    fn judge(&self, region: &Region, judgement: &mut Judgement);
+    fn judge(&self, reach: &Reach<'_>, judgement: &mut Judgement);
 
     /// Of each item by how much its worst promise fails at `pieces`, fractions taken as they are, in units of its logarithm; 0 where it
     /// holds: a guide, not a proof.

@@ -17,12 +17,14 @@
 
 mod interference;
 mod local;
+mod reach;
 mod region;
 mod shared_state;
 mod tree;
 
-pub(crate) use interference::{Interference, Judgement, Line, Verdict};
+pub(crate) use interference::{Interference, Judgement, Line, Promise, Verdict};
 pub(crate) use local::improve;
+pub(crate) use reach::Reach;
 pub(crate) use region::{Branch, Region};
 pub(crate) use shared_state::SharedState;
 pub(crate) use tree::{RowKey, Solution, Tree, TreeNode, TreeParams};

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::interference::{LOOSE, Promise};
-use super::{Interference, Judgement, Line, Region, Verdict};
+use super::{Interference, Judgement, Line, Reach, Verdict};
 use crate::placement::Problem;
 use crate::{Error, Method, Result};
 
@@ -28,9 +28,11 @@ pub(crate) struct SharedState<'p, 'a> {
     requests: Vec<usize>,
     /// Instances of a piece of each item.
     instances: Vec<u32>,
+    dimension: usize,
     /// items × d.
     contributions: Vec<f64>,
-    importance: Vec<f64>,
+    /// How much the outputs may change with each unit of each hidden layer, a mean over the promised ones.
+    unit_weights: Vec<Vec<f64>>,
     layers: Vec<Layer>,
     /// The outputs and limits that each item's promises are.
     promises: Vec<Vec<(usize, f64)>>,
@@ -43,7 +45,9 @@ struct Layer {
     bias: Vec<f64>,
 }
 
+
 /// Lines below and above the units of a hidden layer: slopes and intercepts; a line below goes through 0.
+#[derive(Default)]
 struct Relaxed {
     below: Vec<f64>,
     above: Vec<(f64, f64)>,
@@ -99,7 +103,7 @@ impl<'p, 'a> SharedState<'p, 'a> {
             requests.iter().zip(&instances).map(|(r, n)| problem.instance_memory_gb[*r] * f64::from(*n)).collect();
         let outputs: Vec<usize> = promises.iter().flatten().map(|(output, _)| *output).collect();
         let samples = sample(&states, d, &memory, &requests.iter().map(|r| all[*r].instances).collect::<Vec<_>>(), whole, capacity_gb);
-        let (basis, inverse, importance) = rotation(model.head(), &samples, &outputs)?;
+        let (basis, inverse) = rotation(model.head(), &samples, &outputs)?;
         let mut contributions = vec![0.0; states.len()];
         for (g, y) in states.chunks_exact(d).zip(contributions.chunks_exact_mut(d)) {
             y.copy_from_slice(inverse.dot(&Array1::from(g.to_vec())).as_slice().unwrap_or(&[]));
@@ -108,8 +112,9 @@ impl<'p, 'a> SharedState<'p, 'a> {
             let weights = if i == 0 { layer.weights().dot(&basis) } else { layer.weights().clone() };
             Layer { inputs: layer.inputs(), weights: weights.iter().copied().collect(), bias: layer.bias().to_vec() }
         });
-        let layers = layers.collect();
-        Ok(Self { problem, kind, requests, instances, contributions, importance, layers, promises })
+        let layers: Vec<Layer> = layers.collect();
+        let unit_weights = unit_weights(&layers, &outputs);
+        Ok(Self { problem, kind, requests, instances, dimension: d, contributions, unit_weights, layers, promises })
     }
 
     fn forward(&self, y: &[f64]) -> Vec<f64> {
@@ -128,15 +133,17 @@ impl<'p, 'a> SharedState<'p, 'a> {
     }
 
     /// Lines of the hidden layers on a box, CROWN's.
-    fn relax(&self, low: &[f64], high: &[f64]) -> Vec<Relaxed> {
+    fn relax(&self, reach: &Reach<'_>, looseness: &mut Vec<f64>) -> Vec<Relaxed> {
+        looseness.clear();
+        looseness.resize(self.dimension, 0.0);
         let mut relaxed: Vec<Relaxed> = Vec::new();
-        for layer in &self.layers[..self.layers.len() - 1] {
-            let mut of = Relaxed { below: Vec::new(), above: Vec::new() };
-            for (row, bias) in layer.weights.chunks_exact(layer.inputs).zip(&layer.bias) {
+        for (layer, weights) in self.layers[..self.layers.len() - 1].iter().zip(&self.unit_weights) {
+            let mut of = Relaxed::default();
+            for ((row, bias), weight) in layer.weights.chunks_exact(layer.inputs).zip(&layer.bias).zip(weights) {
                 let (slope, constant) = self.backward(&relaxed, row, *bias, false);
-                let least = least(&slope, constant, low, high);
+                let least = constant + reach.least(&slope);
                 let (slope, constant) = self.backward(&relaxed, row, *bias, true);
-                let most = most(&slope, constant, low, high);
+                let most = constant + reach.most(&slope);
                 if least >= 0.0 {
                     of.below.push(1.0);
                     of.above.push((1.0, 0.0));
@@ -144,6 +151,7 @@ impl<'p, 'a> SharedState<'p, 'a> {
                     of.below.push(0.0);
                     of.above.push((0.0, 0.0));
                 } else {
+                    looseness.iter_mut().zip(&slope).for_each(|(sum, s)| *sum += weight * s.abs());
                     let slope = most / (most - least);
                     of.below.push(if most > -least { 1.0 } else { 0.0 });
                     of.above.push((slope, -slope * least));
@@ -177,20 +185,16 @@ impl<'p, 'a> SharedState<'p, 'a> {
 
 impl Interference for SharedState<'_, '_> {
     fn dimension(&self) -> usize {
-        self.importance.len()
+        self.dimension
     }
 
     fn contribution(&self, item: usize) -> &[f64] {
-        let d = self.importance.len();
+        let d = self.dimension;
         &self.contributions[item * d..(item + 1) * d]
     }
 
-    fn importance(&self) -> &[f64] {
-        &self.importance
-    }
-
-    fn judge(&self, region: &Region, judgement: &mut Judgement) {
-        let relaxed = self.relax(&region.low, &region.high);
+    fn judge(&self, reach: &Reach<'_>, judgement: &mut Judgement) {
+        let relaxed = self.relax(reach, &mut judgement.looseness);
         let output = &self.layers[self.layers.len() - 1];
         judgement.verdicts.clear();
         judgement.lines.clear();
@@ -198,7 +202,7 @@ impl Interference for SharedState<'_, '_> {
         // Per output: least value, greatest value, position of the line below.
         let mut known: Vec<Option<(f64, f64, usize)>> = vec![None; output.bias.len()];
         for (item, promises) in self.promises.iter().enumerate() {
-            if region.most[item] == 0 {
+            if reach.region().most[item] == 0 {
                 judgement.verdicts.push(Verdict::Never);
                 continue;
             }
@@ -208,11 +212,11 @@ impl Interference for SharedState<'_, '_> {
                 let (lowest, highest, line) = *known[*o].get_or_insert_with(|| {
                     let row = &output.weights[o * output.inputs..(o + 1) * output.inputs];
                     let (slope, constant) = self.backward(&relaxed, row, output.bias[*o], true);
-                    let highest = most(&slope, constant, &region.low, &region.high);
+                    let highest = constant + reach.most(&slope);
                     let (slope, constant) = self.backward(&relaxed, row, output.bias[*o], false);
-                    let lowest = least(&slope, constant, &region.low, &region.high);
-                    let on_box = most(&slope, constant, &region.low, &region.high);
-                    judgement.lines.push(Line { slope, constant, highest: on_box });
+                    let lowest = constant + reach.least(&slope);
+                    let line_highest = constant + reach.most(&slope);
+                    judgement.lines.push(Line { slope, constant, highest: line_highest });
                     (lowest, highest, judgement.lines.len() - 1)
                 });
                 let limit = limit + LOOSE;
@@ -250,16 +254,6 @@ impl Interference for SharedState<'_, '_> {
     }
 }
 
-fn least(slope: &[f64], constant: f64, low: &[f64], high: &[f64]) -> f64 {
-    let ends = slope.iter().zip(low.iter().zip(high));
-    constant + ends.map(|(s, (l, h))| if *s > 0.0 { s * l } else { s * h }).sum::<f64>()
-}
-
-fn most(slope: &[f64], constant: f64, low: &[f64], high: &[f64]) -> f64 {
-    let ends = slope.iter().zip(low.iter().zip(high));
-    constant + ends.map(|(s, (l, h))| if *s > 0.0 { s * h } else { s * l }).sum::<f64>()
-}
-
 /// States h of servers that are filled at random, samples × d.
 fn sample(states: &[f64], d: usize, memory: &[f64], instances: &[u32], whole: bool, capacity_gb: f64) -> Array2<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
@@ -281,8 +275,28 @@ fn sample(states: &[f64], d: usize, memory: &[f64], instances: &[u32], whole: bo
     samples
 }
 
-/// A·V, its inverse, and the square roots of D.
-fn rotation(network: &Network, samples: &Array2<f64>, outputs: &[usize]) -> Result<(Array2<f64>, Array2<f64>, Vec<f64>)> {
+/// Of each hidden layer Σ |W| along all paths to the outputs, their mean.
+fn unit_weights(layers: &[Layer], outputs: &[usize]) -> Vec<Vec<f64>> {
+    let last = &layers[layers.len() - 1];
+    let mut weights = vec![0.0; last.inputs];
+    for output in outputs {
+        let row = &last.weights[output * last.inputs..(output + 1) * last.inputs];
+        weights.iter_mut().zip(row).for_each(|(sum, w)| *sum += w.abs() / outputs.len() as f64);
+    }
+    let mut all = vec![weights];
+    for layer in layers[1..layers.len() - 1].iter().rev() {
+        let mut before = vec![0.0; layer.inputs];
+        for (row, weight) in layer.weights.chunks_exact(layer.inputs).zip(&all[all.len() - 1]) {
+            before.iter_mut().zip(row).for_each(|(sum, w)| *sum += weight * w.abs());
+        }
+        all.push(before);
+    }
+    all.reverse();
+    all
+}
+
+/// A·V and its inverse.
+fn rotation(network: &Network, samples: &Array2<f64>, outputs: &[usize]) -> Result<(Array2<f64>, Array2<f64>)> {
     let d = samples.ncols();
     let mean = samples.mean_axis(ndarray::Axis(0)).unwrap_or_else(|| Array1::zeros(d));
     let centred = samples - &mean;
@@ -310,13 +324,12 @@ fn rotation(network: &Network, samples: &Array2<f64>, outputs: &[usize]) -> Resu
     // Largest first.
     let mut order: Vec<usize> = (0..d).collect();
     order.sort_by(|i, j| energies[*j].total_cmp(&energies[*i]));
-    let importance: Vec<f64> = order.iter().map(|i| energies[*i].max(0.0).sqrt()).collect();
     v = v.select(ndarray::Axis(1), &order);
     let (basis, inverse) = (a.dot(&v), v.t().dot(&a_inverse));
     if !basis.iter().chain(&inverse).all(|x| x.is_finite()) {
         return Err(Error::Contradiction("the state of a server cannot be rotated"));
     }
-    Ok((basis, inverse, importance))
+    Ok((basis, inverse))
 }
 
 fn eigen(matrix: &Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {

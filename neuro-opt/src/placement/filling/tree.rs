@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::interference::Promise;
-use super::{Branch, Filling, Interference, Judgement, Region, Verdict};
+use super::{Branch, Filling, Interference, Judgement, Promise, Reach, Region, Verdict};
 use crate::lp::{LpStatus, Simplex};
 use crate::{Error, Limits, Observer, Progress, Result, Termination};
 
@@ -51,10 +50,6 @@ pub(crate) struct TreeNode {
     pub(crate) bound: f64,
 }
 
-impl TreeNode {
-    const NEW: Self = Self { duals: Vec::new(), branch: None, bound: f64::INFINITY };
-}
-
 /// A row of a relaxation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RowKey {
@@ -91,12 +86,35 @@ struct Shared {
     error: Option<Error>,
 }
 
-/// A node that waits.
+/// A node that waits: its relaxation has been looked at.
 struct Open {
     bound: f64,
     depth: u32,
-    region: Box<Region>,
     place: usize,
+    node: Box<Node>,
+}
+
+/// A region with what its relaxation says.
+struct Node {
+    region: Region,
+    /// Pieces, fractions among them.
+    pieces: Vec<f64>,
+    /// By how much the promises of each item fail there.
+    excess: Vec<f64>,
+    looseness: Vec<f64>,
+}
+
+/// A region, looked at.
+struct Evaluated {
+    /// No filling of it that is worth finding has more profit; −∞ if there is none.
+    bound: f64,
+    /// What its own duals prove.
+    own_bound: f64,
+    duals: Vec<(RowKey, f64)>,
+    /// The largest bound of what was cut off.
+    cut_off: f64,
+    /// What is left to do.
+    node: Option<Box<Node>>,
 }
 
 impl PartialEq for Open {
@@ -120,7 +138,7 @@ impl Ord for Open {
 }
 
 /// What a node's relaxation says.
-struct Relaxed {
+struct Bounded {
     /// No filling of the region has more profit; −∞ if there is none.
     bound: f64,
     /// Pieces, fractions among them.
@@ -140,6 +158,15 @@ const BROKEN: f64 = 1e-6;
 const FRACTION: f64 = 1e-6;
 /// By how much a promise fails, in units of its logarithm, so that all of its profit counts as promised in vain.
 const IN_VAIN: f64 = 0.2;
+/// Sides of the box along which bounds may be off by more than that are cut before anything else.
+const LOOSE_SIDE: f64 = 0.6;
+/// Steepness with which a half's size is taken to grow with its distance to the threshold.
+const GROWTH: f64 = 6.0;
+/// Sides and items that are tried where neither is the obvious one.
+const SIDES: usize = 2;
+const ITEMS: usize = 2;
+/// Items that are tried where little is promised in vain.
+const FRACTIONAL_ITEMS: usize = 3;
 /// How often the observer is asked.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -152,20 +179,20 @@ impl<'a> Tree<'a> {
         known: Option<Vec<u32>>,
     ) -> Self {
         let profit = known.as_ref().map_or(f64::NEG_INFINITY, |pieces| filling.profit(pieces));
-        let root = Open { bound: f64::INFINITY, depth: 0, region: Box::new(Region::whole(filling)), place: 0 };
         let shared = Shared {
-            open: BinaryHeap::from([root]),
+            open: BinaryHeap::new(),
             in_hand: vec![None; params.workers.max(1)],
             pieces: known,
             profit,
             found: Vec::new(),
             nodes: 0,
-            tree: vec![TreeNode::NEW],
+            tree: Vec::new(),
             termination: None,
             cut_off: f64::NEG_INFINITY,
             error: None,
         };
-        Self { filling, interference, params, shared: Mutex::new(shared), stop: AtomicBool::new(false), start: Instant::now() }
+        let (shared, stop) = (Mutex::new(shared), AtomicBool::new(false));
+        Self { filling, interference, params, shared, stop, start: Instant::now() }
     }
 
     /// Searches until the optimum is proved or a limit is reached or the observer breaks off.
@@ -174,6 +201,9 @@ impl<'a> Tree<'a> {
     ///
     /// The profiler cannot predict a filling.
     pub(crate) fn run(self, observer: Observer<'_>) -> Result<Solution> {
+        let threshold = self.threshold(&self.lock());
+        let root = self.evaluate(Region::whole(self.filling), f64::INFINITY, threshold)?;
+        self.lock().enter(root, 0, self.params.keep);
         if self.params.workers <= 1 {
             let mut last = Instant::now();
             while self.step(0) {
@@ -291,40 +321,27 @@ impl<'a> Tree<'a> {
                 return !is_last;
             }
             shared.in_hand[worker] = Some(node.bound);
-            shared.nodes += 1;
             (node, threshold)
         };
-        let outcome = self.look(&node, threshold);
+        let outcome = self.cut(&node, threshold);
         let mut shared = self.lock();
         shared.in_hand[worker] = None;
         match outcome {
-            Ok(Looked { duals, own_bound, bound, cut_off, halves }) => {
-                shared.cut_off = shared.cut_off.max(cut_off);
+            Ok((branch, halves)) => {
                 let keep = self.params.keep;
+                let places = halves.map(|half| shared.enter(half, node.depth + 1, keep));
                 if keep {
-                    shared.tree[node.place].duals = duals;
-                    shared.tree[node.place].bound = own_bound;
+                    shared.tree[node.place].branch = Some((branch, places));
                 }
-                if let Some((branch, halves)) = halves {
-                    let first = shared.tree.len();
-                    if keep {
-                        shared.tree[node.place].branch = Some((branch, [first, first + 1]));
-                        shared.tree.extend([TreeNode::NEW, TreeNode::NEW]);
-                    }
-                    for (i, region) in halves.into_iter().enumerate() {
-                        let place = if keep { first + i } else { 0 };
-                        shared.open.push(Open { bound, depth: node.depth + 1, region: Box::new(region), place });
-                    }
-                }
+                true
             }
             Err(error) => {
                 shared.error.get_or_insert(error);
                 drop(shared);
                 self.end(Termination::Interrupted);
-                return false;
+                false
             }
         }
-        true
     }
 
     /// Takes a filling if it is better than what is held, and holds.
@@ -342,22 +359,21 @@ impl<'a> Tree<'a> {
         Ok(true)
     }
 
-    fn look(&self, node: &Open, threshold: f64) -> Result<Looked> {
+    /// Looks at a region within one of this bound.
+    fn evaluate(&self, mut region: Region, within: f64, threshold: f64) -> Result<Evaluated> {
         let none = f64::NEG_INFINITY;
-        let closed =
-            |duals, own_bound, cut_off| Ok(Looked { duals, own_bound, bound: none, cut_off, halves: None });
-        let mut region = (*node.region).clone();
+        let closed = |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, cut_off, node: None });
         let mut judgement = Judgement::default();
         if !settle(self.filling, self.interference, &mut region, &mut judgement) {
             return closed(Vec::new(), none, none);
         }
         if region.is_point() {
-            let held = self.offer(&region.least)?;
-            let profit = if held { self.filling.profit(&region.least) } else { none };
-            return closed(Vec::new(), profit, none);
+            let holds = self.interference.holds(&region.least)?;
+            self.offer(&region.least)?;
+            return closed(Vec::new(), if holds { self.filling.profit(&region.least) } else { none }, none);
         }
         let relaxed = self.relax(&region, &judgement, threshold);
-        let bound = relaxed.bound.min(node.bound);
+        let bound = relaxed.bound.min(within);
         if bound <= threshold {
             return closed(relaxed.duals, relaxed.bound, bound);
         }
@@ -377,19 +393,78 @@ impl<'a> Tree<'a> {
                 cut_off = cut_off.max(other);
             }
         }
+        if region.is_point() {
+            self.offer(&region.least)?;
+            return closed(relaxed.duals, relaxed.bound, cut_off);
+        }
         let y = self.filling.coordinates(&relaxed.pieces);
         let mut excess = Vec::new();
         self.interference.excess(&relaxed.pieces, &y, &mut excess);
         self.round(&relaxed.pieces)?;
-        let branch = self.branch(&region, &relaxed.pieces, &excess);
-        let Some(branch) = branch else {
-            self.offer(&region.least)?;
-            return closed(relaxed.duals, relaxed.bound, cut_off);
+        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, looseness: judgement.looseness }));
+        Ok(Evaluated { bound, own_bound: relaxed.bound, duals: relaxed.duals, cut_off, node })
+    }
+
+    /// Cuts a node where its halves' bounds are smallest, of some places that look good.
+    fn cut(&self, open: &Open, threshold: f64) -> Result<(Branch, [Evaluated; 2])> {
+        let mut best: Option<(f64, Branch, [Evaluated; 2])> = None;
+        for branch in self.candidates(&open.node) {
+            let half = |upper| self.evaluate(open.node.region.half(branch, upper), open.bound, threshold);
+            let halves = [half(false)?, half(true)?];
+            let size = |half: &Evaluated| match half.node {
+                Some(_) => (GROWTH * (half.bound - threshold) / (open.bound - threshold)).exp(),
+                None => 0.0,
+            };
+            let gain = -size(&halves[0]) - size(&halves[1]);
+            let is_closed = halves.iter().all(|half| half.node.is_none());
+            if best.as_ref().is_none_or(|(least, ..)| gain > *least) || is_closed {
+                best = Some((gain, branch, halves));
+            }
+            if is_closed {
+                break;
+            }
+        }
+        let (_, branch, halves) = best.ok_or(Error::Contradiction("a region that can be cut nowhere"))?;
+        Ok((branch, halves))
+    }
+
+    /// Places to cut at: the sides of the box along which predictions change most, and the items that are fractional for most profit or
+    /// are promised in vain.
+    fn candidates(&self, node: &Node) -> Vec<Branch> {
+        let (filling, region) = (self.filling, &node.region);
+        let mut candidates = Vec::new();
+        let fraction = |item: &usize| (node.pieces[*item] - node.pieces[*item].round()).abs();
+        let profit = |item: &usize| filling.profits[*item].max(1e-9);
+        let share = |item: &usize| node.pieces[*item] * (node.excess[*item] / IN_VAIN).min(1.0);
+        let in_vain: f64 = (0..filling.items()).map(|item| profit(&item) * share(&item)).sum();
+        let free = || (0..filling.items()).filter(|item| region.is_free(*item));
+        let fractional: f64 = free().map(|item| profit(&item) * fraction(&item)).sum();
+        let at = |item: usize| {
+            let pieces = node.pieces[item].floor() as u32;
+            Branch::Pieces { item, pieces: pieces.clamp(region.least[item], region.most[item] - 1) }
         };
-        if std::env::var("DBGT").is_ok() { eprintln!("imp {:.3?}", self.interference.importance()); for p in &judgement.open { let l = &judgement.lines[p.line]; let low: f64 = l.constant + l.slope.iter().zip(region.low.iter().zip(&region.high)).map(|(s,(a,b))| (s*a).min(s*b)).sum::<f64>(); eprintln!("  item {} x {:.3} low-L {:.3} line(y)-L {:.3} f(y)-L {:.3} high-L {:.3}", p.item, relaxed.pieces[p.item], low-p.limit, l.constant + crate::rounding::dot(&l.slope,&y)-p.limit, excess[p.item], l.highest-p.limit); } let free = (0..self.filling.items()).filter(|i| region.is_free(*i)).count(); let fx: f64 = (0..self.filling.items()).filter(|i| !region.is_free(*i)).map(|i| f64::from(region.least[i])*self.filling.profits[i]).sum(); eprintln!("T d{} {branch:?} bound {bound:.4} own {:.4} thr {threshold:.4} free {free} fixed {fx:.3} open {} w {:.4?} ex {:.3?} x {:.3?}", node.depth, relaxed.bound, judgement.open.len(), (0..self.filling.dimension).map(|k| region.high[k]-region.low[k]).collect::<Vec<_>>(), excess.iter().enumerate().filter(|x| *x.1>0.0).map(|(i,x)| (*x,relaxed.pieces[i], self.filling.profits[i])).collect::<Vec<_>>(), relaxed.pieces.iter().filter(|x| **x>1e-6).collect::<Vec<_>>()); }
-        let halves = [region.half(branch, false), region.half(branch, true)];
-        let own_bound = relaxed.bound;
-        Ok(Looked { duals: relaxed.duals, own_bound, bound, cut_off, halves: Some((branch, halves)) })
+        if in_vain > fractional {
+            let side = |k: &usize| (region.high[*k] - region.low[*k]) * node.looseness[*k];
+            let size = |k: usize| 1.0 + region.low[k].abs().max(region.high[k].abs());
+            let mut sides: Vec<usize> =
+                (0..filling.dimension).filter(|k| region.high[*k] - region.low[*k] > 1e-7 * size(*k)).collect();
+            sides.sort_by(|a, b| side(b).total_cmp(&side(a)));
+            // Cut in the middle: cut at y the tree is up to six times as large.
+            let middle = |k: usize| Branch::Coordinate { k, at: 0.5 * (region.low[k] + region.high[k]) };
+            if let Some(k) = sides.first().filter(|k| side(k) > LOOSE_SIDE) {
+                return vec![middle(*k)];
+            }
+            candidates.extend(sides.into_iter().take(SIDES).map(middle));
+        }
+        let weight = |item: &usize| profit(item) * (fraction(item) + 0.1 * node.excess[*item].min(1.0));
+        let mut items: Vec<usize> = free().filter(|i| fraction(i) > FRACTION || node.excess[*i] > 0.0).collect();
+        items.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+        let many = if in_vain > fractional { ITEMS } else { FRACTIONAL_ITEMS };
+        candidates.extend(items.into_iter().take(many).map(at));
+        if candidates.is_empty() {
+            candidates.extend(free().max_by(|a, b| filling.profits[*a].total_cmp(&filling.profits[*b])).map(at));
+        }
+        candidates
     }
 
     /// A filling near the relaxation's.
@@ -426,46 +501,8 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// Where to cut: the box while what is promised in vain outweighs what is fractional, else an item. `None` of a point.
-    fn branch(&self, region: &Region, pieces: &[f64], excess: &[f64]) -> Option<Branch> {
-        let filling = self.filling;
-        let fraction = |item: usize| (pieces[item] - pieces[item].round()).abs();
-        let in_vain: f64 = (0..filling.items())
-            .filter(|i| excess[*i] > 0.0)
-            .map(|i| filling.profits[i].max(0.0) * pieces[i] * (excess[i] / IN_VAIN).min(1.0))
-            .sum();
-        let fractional: f64 = (0..filling.items())
-            .filter(|i| region.is_free(*i) && fraction(*i) > FRACTION)
-            .map(|i| filling.profits[i].max(0.0) * fraction(i))
-            .sum();
-        let by_item = || {
-            // The most fractional profit, else the most that is open.
-            let free = || (0..filling.items()).filter(|item| region.is_free(*item));
-            let weight = |i: &usize| filling.profits[*i].max(1e-12) * fraction(*i);
-            let item = free()
-                .filter(|item| fraction(*item) > FRACTION)
-                .max_by(|a, b| weight(a).total_cmp(&weight(b)))
-                .or_else(|| free().max_by(|a, b| filling.profits[*a].total_cmp(&filling.profits[*b])))?;
-            let at = pieces[item].floor() as u32;
-            Some(Branch::Pieces { item, pieces: at.clamp(region.least[item], region.most[item] - 1) })
-        };
-        let by_box = || {
-            let side = |k: usize| (region.high[k] - region.low[k]) * self.interference.importance()[k];
-            let k = (0..filling.dimension).max_by(|a, b| side(*a).total_cmp(&side(*b)))?;
-            let (low, high) = (region.low[k], region.high[k]);
-            let width = high - low;
-            let size = 1.0 + low.abs().max(high.abs());
-            if width < 1e-7 * size {
-                return None;
-            }
-            // Cut in the middle: cut at y the tree is up to six times as large.
-            Some(Branch::Coordinate { k, at: 0.5 * (low + high) })
-        };
-        if in_vain > fractional && in_vain > 0.0 { by_box().or_else(by_item) } else { by_item().or_else(by_box) }
-    }
-
     /// The linear relaxation of a region.
-    fn relax(&self, region: &Region, judgement: &Judgement, threshold: f64) -> Relaxed {
+    fn relax(&self, region: &Region, judgement: &Judgement, threshold: f64) -> Bounded {
         let mut relaxation = Relaxation::new(self.filling, region);
         let mut status = relaxation.solve(threshold);
         for _ in 0..ROUNDS {
@@ -483,19 +520,22 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// What a node came to.
-struct Looked {
-    duals: Vec<(RowKey, f64)>,
-    /// The relaxation's own bound.
-    own_bound: f64,
-    /// Of the halves, or −∞.
-    bound: f64,
-    /// The largest bound of what was cut off.
-    cut_off: f64,
-    halves: Option<(Branch, [Region; 2])>,
-}
-
 impl Shared {
+    /// Takes in a region; its position in the tree.
+    fn enter(&mut self, evaluated: Evaluated, depth: u32, keep: bool) -> usize {
+        let Evaluated { bound, own_bound, duals, cut_off, node } = evaluated;
+        self.nodes += 1;
+        self.cut_off = self.cut_off.max(cut_off);
+        let place = self.tree.len();
+        if keep {
+            self.tree.push(TreeNode { duals, branch: None, bound: own_bound });
+        }
+        if let Some(node) = node {
+            self.open.push(Open { bound, depth, place, node });
+        }
+        place
+    }
+
     /// No filling has more profit.
     fn bound(&self) -> f64 {
         let open = self.open.peek().map(|node| node.bound);
@@ -514,7 +554,7 @@ pub(crate) fn settle(
         if !region.propagate(filling) {
             return false;
         }
-        interference.judge(region, judgement);
+        interference.judge(&Reach::new(filling, region), judgement);
         let mut changed = false;
         for (item, verdict) in judgement.verdicts.iter().enumerate() {
             if *verdict == Verdict::Never && region.most[item] > 0 {
@@ -638,7 +678,7 @@ impl<'a> Relaxation<'a> {
         self.rows.push(RowKey::Promise { item: promise.item, which: promise.which });
     }
 
-    fn finish(self, status: LpStatus) -> Relaxed {
+    fn finish(self, status: LpStatus) -> Bounded {
         let mut weights = Vec::new();
         let infeasible = status == LpStatus::Infeasible && self.lp.is_proved_infeasible();
         let (bound, duals) = if infeasible {
@@ -653,6 +693,6 @@ impl<'a> Relaxation<'a> {
         }
         let pieces = self.pieces();
         let duals = self.rows.iter().copied().zip(duals).filter(|(_, dual)| *dual != 0.0).collect();
-        Relaxed { bound, pieces, duals, losses }
+        Bounded { bound, pieces, duals, losses }
     }
 }
