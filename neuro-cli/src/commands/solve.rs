@@ -10,10 +10,15 @@ use neuro_cli::output::{self, table};
 use neuro_data::files::write_atomic;
 use neuro_data::instance::Instance;
 use neuro_data::plan::Plan;
-use neuro_opt::placement::{self, Audit, LnsParams, Problem, Profiles};
+use neuro_k8s::Interrupt;
+use neuro_opt::placement::{
+    self, Audit, Finding, LnsParams, MilpParams, NeuroParams, PerxParams, Problem, Profiles, ScalOranParams,
+};
+use neuro_opt::solver::worker::Worker;
 use neuro_profiler::Bundle;
+use neuro_profiler::baselines::Reach;
 
-use super::read_catalogue;
+use super::{read_catalogue, what_if};
 use crate::args::{AuditArgs, SolveArgs, SolveMethod};
 
 /// Exit code of a plan that does not hold.
@@ -23,11 +28,53 @@ pub(crate) fn solve(args: &SolveArgs) -> anyhow::Result<ExitCode> {
     let instance = read_instance(&args.instance)?;
     let profiles = read_profiles(&args.profile)?;
     let catalogue = read_catalogue(args.catalogue.as_deref())?;
+    let changed = what_if::changed(&instance, &args.what_if)?;
+    let interrupt = interrupt_on_ctrl_c()?;
     let problem = Problem::new(&instance, &profiles, &catalogue)?;
-    let plan = match args.method {
-        SolveMethod::Greedy => placement::greedy(&problem)?,
+    let plan = decide(args, &problem, &interrupt)?;
+    let Some(changed) = changed else { return told(args, &problem, &plan, None) };
+    let problem = Problem::new(&changed, &profiles, &catalogue)?;
+    let base = plan;
+    let plan = if is_interrupted(&base) { base.clone() } else { decide(args, &problem, &interrupt)? };
+    told(args, &problem, &plan, Some(&base))
+}
+
+/// Writes and prints a plan, or what becomes of a base.
+fn told(args: &SolveArgs, problem: &Problem<'_>, plan: &Plan, base: Option<&Plan>) -> anyhow::Result<ExitCode> {
+    let text = serde_json::to_string_pretty(plan)? + "\n";
+    if let Some(path) = &args.out {
+        write_atomic(path, text.as_bytes())?;
+    }
+    match base {
+        Some(base) if args.json => output::print(&what_if::to_json(base, plan)?),
+        Some(base) => output::print(&what_if::to_text(base, plan)),
+        None if args.json || args.out.is_none() => output::print(&text),
+        None => output::print(&overview(problem, plan)?),
+    }
+    Ok(if is_interrupted(plan) {
+        ExitCode::from(130)
+    } else if placement::audit(problem, plan)?.holds() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FINDINGS)
+    })
+}
+
+fn is_interrupted(plan: &Plan) -> bool {
+    plan.termination == neuro_opt::Termination::Interrupted.id()
+}
+
+/// The plan of the method that was asked for.
+fn decide(args: &SolveArgs, problem: &Problem<'_>, interrupt: &Interrupt) -> anyhow::Result<Plan> {
+    let mut observer = |_: &neuro_opt::Progress| {
+        if interrupt.stops_after_run() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let time = Some(args.time_limit);
+    let solver = solver(interrupt)?;
+    Ok(match args.method {
+        SolveMethod::Greedy => placement::greedy(problem)?,
+        SolveMethod::FirstFit => placement::first_fit(problem)?,
         SolveMethod::Lns => {
-            let interrupt = interrupt_on_ctrl_c()?;
             let params = LnsParams {
                 time: args.time_limit,
                 iterations: args.iterations,
@@ -35,29 +82,36 @@ pub(crate) fn solve(args: &SolveArgs) -> anyhow::Result<ExitCode> {
                 workers: args.workers.unwrap_or(LnsParams::default().workers),
                 ..LnsParams::default()
             };
-            let mut observer = |_: &neuro_opt::Progress| {
-                if interrupt.stops_after_run() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            placement::lns(&problem, &params, &mut observer)?.plan
+            placement::lns(problem, &params, &mut observer)?.plan
         }
-    };
-    let text = serde_json::to_string_pretty(&plan)? + "\n";
-    if let Some(path) = &args.out {
-        write_atomic(path, text.as_bytes())?;
-    }
-    if args.json || args.out.is_none() {
-        output::print(&text);
-    } else {
-        output::print(&overview(&problem, &plan)?);
-    }
-    let interrupted = plan.termination == neuro_opt::Termination::Interrupted.id();
-    Ok(if interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
+        SolveMethod::Milp => {
+            let params = MilpParams { time, splits: args.splits, seed: args.seed, ..MilpParams::default() };
+            placement::milp(problem, &params, &solver, &mut observer)?
+        }
+        SolveMethod::Neuro => placement::neuro(problem, &NeuroParams::default(), &mut observer)?.plan,
+        SolveMethod::Perx => {
+            let (delta, base_factor) = (args.delta, args.base_factor);
+            let params = PerxParams { delta, base_factor, time, ..PerxParams::default() };
+            placement::perx(problem, &params, &solver, &mut observer)?
+        }
+        SolveMethod::Scaloran | SolveMethod::ScaloranCons => {
+            let reach = if args.method == SolveMethod::Scaloran { Reach::Average } else { Reach::Own };
+            let params = ScalOranParams { reach, time, ..ScalOranParams::default() };
+            placement::scaloran(problem, &params, &solver, &mut observer)?
+        }
+    })
+}
+
+/// CBC in a process of this very program, which Ctrl-C ends.
+fn solver(interrupt: &Interrupt) -> anyhow::Result<Worker> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let interrupt = interrupt.clone();
+    Ok(Worker::new(own, ["solver-worker".to_owned()]).until(move || interrupt.stops_after_run()))
 }
 
 pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let instance = read_instance(&args.instance)?;
-    let plan: Plan = serde_json::from_str(&read(&args.plan)?)
-        .map_err(|e| neuro_data::Error::Malformed { path: args.plan.clone(), reason: e.to_string() })?;
+    let plan = read_plan(&args.plan)?;
     let profiles = read_profiles(&args.profile)?;
     let problem = Problem::new(&instance, &profiles, &read_catalogue(args.catalogue.as_deref())?)?;
     let audit = placement::audit(&problem, &plan)?;
@@ -93,6 +147,10 @@ fn overview(problem: &Problem<'_>, plan: &Plan) -> anyhow::Result<String> {
         plan.seconds,
         plan.termination,
     );
+    let broken = audit.findings.iter().filter(|finding| matches!(finding, Finding::Promise { .. })).count();
+    if broken > 0 {
+        text += &format!("{broken} of {} promises of the given profilers are broken\n", audit.promises.len());
+    }
     Ok(text)
 }
 
@@ -111,7 +169,12 @@ fn promises(audit: &Audit) -> String {
     table::render(&["server", "request", "sla", "promised (s)", "bound (s)", "% of bound"], rows)
 }
 
-fn read_profiles(texts: &[String]) -> anyhow::Result<Profiles> {
+pub(super) fn read_plan(path: &Path) -> anyhow::Result<Plan> {
+    let malformed = |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
+    Ok(serde_json::from_str(&read(path)?).map_err(malformed)?)
+}
+
+pub(super) fn read_profiles(texts: &[String]) -> anyhow::Result<Profiles> {
     let mut profiles = Profiles::default();
     for text in texts {
         profiles = match text.split_once('=') {
@@ -122,10 +185,10 @@ fn read_profiles(texts: &[String]) -> anyhow::Result<Profiles> {
     Ok(profiles)
 }
 
-fn read_instance(path: &Path) -> anyhow::Result<Instance> {
+pub(super) fn read_instance(path: &Path) -> anyhow::Result<Instance> {
     Instance::from_json(&read(path)?).with_context(|| format!("in {}", path.display()))
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
