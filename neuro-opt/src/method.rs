@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn rivals_may_break_promises() {
-        let keeping: Vec<_> = Method::ALL.into_iter().filter(|method| method.keeps_promises()).map(Method::id).collect();
+        let keeping: Vec<_> =
+            Method::ALL.into_iter().filter(|method| method.keeps_promises()).map(Method::id).collect();
         assert_eq!(keeping, ["exact", "decomposed", "lns", "greedy", "milp"]);
     }
 

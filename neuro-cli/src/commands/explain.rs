@@ -58,7 +58,10 @@ fn to_text(explanation: &Explanation) -> String {
         Some(change) => {
             let who = change.displaced.join(", ");
             let proved = if change.proved { "" } else { " (perhaps less: not all sets were tried)" };
-            text += &format!("  payment  {:.2} → {:.2}, in place of {who} on {}{proved}\n", change.from, change.to, change.server);
+            text += &format!(
+                "  payment  {:.2} → {:.2}, in place of {who} on {}{proved}\n",
+                change.from, change.to, change.server
+            );
             if change.to < change.from {
                 text += "           it pays more than those: another plan is better\n";
             }
@@ -66,10 +69,16 @@ fn to_text(explanation: &Explanation) -> String {
     }
     match bound {
         None => text += "  bound    none would do: memory or a neighbour is in the way everywhere\n",
-        Some(change) => text += &format!("  bound    {} s → {:.6} s on {}\n", change.from_s, change.to_s, change.server),
+        Some(change) if change.to_s <= change.from_s => text += &format!("  bound    as it is on {}\n", change.server),
+        Some(change) => {
+            // Rounded up: less would not do.
+            let to_s = (change.to_s * 1e6).ceil() / 1e6;
+            text += &format!("  bound    {} s → {to_s:.6} s on {}\n", change.from_s, change.server);
+        }
     }
     match memory {
         None => text += "  memory   none would do: a promise is in the way everywhere\n",
+        Some(change) if change.extra_gb == 0.0 => text += &format!("  memory   as it is on {}\n", change.server),
         Some(change) => text += &format!("  memory   {:.2} GB more on {}\n", change.extra_gb, change.server),
     }
     text

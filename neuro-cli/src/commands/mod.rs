@@ -73,10 +73,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
     let is_input = problem.is_some_and(|error| {
         use neuro_opt::Error::{Data, InvalidOption, NoProfile, Request, UnsuitedProfiler};
-        matches!(
-            error,
-            Data(_) | InvalidOption { .. } | NoProfile { .. } | Request { .. } | UnsuitedProfiler { .. }
-        )
+        matches!(error, Data(_) | InvalidOption { .. } | NoProfile { .. } | Request { .. } | UnsuitedProfiler { .. })
     });
     if is_input {
         return ExitCode::from(2);

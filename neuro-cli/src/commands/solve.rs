@@ -88,7 +88,15 @@ fn decide(args: &SolveArgs, problem: &Problem<'_>, interrupt: &Interrupt) -> any
             let params = MilpParams { time, splits: args.splits, seed: args.seed, ..MilpParams::default() };
             placement::milp(problem, &params, &solver, &mut observer)?
         }
-        SolveMethod::Neuro => placement::neuro(problem, &NeuroParams::default(), &mut observer)?.plan,
+        SolveMethod::Neuro => {
+            let found = placement::neuro(problem, &NeuroParams::default(), &mut observer)?;
+            let (cpu, evaluations) = (found.cpu_seconds, found.evaluations);
+            #[expect(clippy::print_stderr, reason = "a note beside the plan, which has no field for it")]
+            {
+                eprintln!("{cpu:.3} s of CPU for {evaluations} evaluations of a server's promises");
+            }
+            found.plan
+        }
         SolveMethod::Perx => {
             let (delta, base_factor) = (args.delta, args.base_factor);
             let params = PerxParams { delta, base_factor, time, ..PerxParams::default() };
@@ -170,7 +178,8 @@ fn promises(audit: &Audit) -> String {
 }
 
 pub(super) fn read_plan(path: &Path) -> anyhow::Result<Plan> {
-    let malformed = |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
+    let malformed =
+        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
     Ok(serde_json::from_str(&read(path)?).map_err(malformed)?)
 }
 

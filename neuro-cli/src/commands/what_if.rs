@@ -53,7 +53,8 @@ fn invalid(value: &str, expected: &'static str) -> anyhow::Error {
 fn one_or_many<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
     let text = read(path)?;
     let list = if text.trim_start().starts_with('[') { text } else { format!("[{text}]") };
-    let malformed = |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
+    let malformed =
+        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
     Ok(serde_json::from_str(&list).map_err(malformed)?)
 }
 
@@ -157,13 +158,16 @@ mod tests {
         let larger = file("server", r#"{"name":"edge-1","kind":"a","memory_gb":64}"#);
         let more = changed(&instance(), &words(&["server", &larger, "drop", "edge-2"])).unwrap().unwrap();
         assert_eq!((more.servers.len(), more.servers[0].memory_gb), (1, 64.0));
-        for (change, word) in [(["drop", "r9"], "r9"), (["remove", "r1"], "add, drop or server"), (["add", &larger], "memory_gb")]
+        for (change, word) in
+            [(["drop", "r9"], "r9"), (["remove", "r1"], "add, drop or server"), (["add", &larger], "memory_gb")]
         {
             let error = format!("{:#}", changed(&instance(), &words(&change)).unwrap_err());
             assert!(error.contains(word), "{error}");
         }
         let twice = file("twice", &request.replace("r2", "r1"));
-        assert!(format!("{:#}", changed(&instance(), &words(&["add", &twice])).unwrap_err()).contains("requests[1].id"));
+        assert!(
+            format!("{:#}", changed(&instance(), &words(&["add", &twice])).unwrap_err()).contains("requests[1].id")
+        );
     }
 
     #[test]

@@ -92,7 +92,9 @@ impl Assignment {
             for (s, n) in parts {
                 values[self.on[r][*s].index()] = 1.0;
                 // A variable of its own where the request may be split; else it is that of `on`.
-                if let [(x, 1.0)] = self.instances[r][*s].terms[..] && x != self.on[r][*s] {
+                if let [(x, 1.0)] = self.instances[r][*s].terms[..]
+                    && x != self.on[r][*s]
+                {
                     values[x.index()] = f64::from(*n);
                 }
             }

@@ -53,7 +53,12 @@ impl Default for MilpParams {
 /// # Errors
 ///
 /// [`Error::UnsuitedProfiler`], what the solver reports, or [`Error::FailedAudit`].
-pub fn milp(problem: &Problem<'_>, params: &MilpParams, solver: &dyn MipSolver, observer: Observer<'_>) -> Result<Plan> {
+pub fn milp(
+    problem: &Problem<'_>,
+    params: &MilpParams,
+    solver: &dyn MipSolver,
+    observer: Observer<'_>,
+) -> Result<Plan> {
     let start = Instant::now();
     let heads = problem.kinds.iter().map(|kind| head(kind.bundle.model())).collect::<Result<Vec<_>>>()?;
     let left = || params.time.map(|time| time.saturating_sub(start.elapsed()));

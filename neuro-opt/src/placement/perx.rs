@@ -70,7 +70,12 @@ impl PerxParams {
 /// # Errors
 ///
 /// [`Error::UnsuitedProfiler`], [`Error::InvalidOption`], or what the solver reports.
-pub fn perx(problem: &Problem<'_>, params: &PerxParams, solver: &dyn MipSolver, observer: Observer<'_>) -> Result<Plan> {
+pub fn perx(
+    problem: &Problem<'_>,
+    params: &PerxParams,
+    solver: &dyn MipSolver,
+    observer: Observer<'_>,
+) -> Result<Plan> {
     params.check()?;
     let start = Instant::now();
     let mut rows = Rows::new(problem, params)?;
@@ -167,7 +172,8 @@ impl Rows {
         for (server, rates) in self.rates.iter_mut().enumerate() {
             for (app, rate) in rates.iter_mut().enumerate() {
                 let here = parts.iter().enumerate().filter(|(r, _)| self.apps.of[*r] == app);
-                let here = here.flat_map(|(r, parts)| parts.iter().filter(|(s, _)| *s == server).map(move |(_, n)| (r, n)));
+                let here =
+                    here.flat_map(|(r, parts)| parts.iter().filter(|(s, _)| *s == server).map(move |(_, n)| (r, n)));
                 let (mut n, mut load) = (0.0, 0.0);
                 for (r, instances) in here {
                     n += f64::from(*instances);
@@ -238,5 +244,9 @@ impl LatencyRows for Rows {
 
 fn unsuited(bundle: &Bundle) -> Error {
     let found = bundle.profile().architecture.name();
-    Error::UnsuitedProfiler { method: Method::Perx, found, needed: "it decides by curves of pairs: train with --arch perx" }
+    Error::UnsuitedProfiler {
+        method: Method::Perx,
+        found,
+        needed: "it decides by curves of pairs: train with --arch perx",
+    }
 }

@@ -124,9 +124,8 @@ impl LatencyRows for Rows {
             let mut seconds: Vec<Vec<Linear>> = vec![vec![Linear::default(); curves.len()]; 3];
             for (a, curves) in curves.iter().enumerate() {
                 for k in 0..3 {
-                    let is_asked = |r: usize| {
-                        self.asked[r].0 == k && (self.reach == Reach::Average || self.apps.of[r] == a)
-                    };
+                    let is_asked =
+                        |r: usize| self.asked[r].0 == k && (self.reach == Reach::Average || self.apps.of[r] == a);
                     if (0..self.asked.len()).any(is_asked) {
                         let curve = curves[k].add(&mut assignment.model, &n, most, &present[a].into())?;
                         seconds[k][a] = curve.seconds.into();

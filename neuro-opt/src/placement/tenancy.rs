@@ -108,8 +108,7 @@ impl Tenancy {
 /// Seconds promised to each tenant of a server, of the statistic that it asks for.
 fn promises(problem: &Problem<'_>, server: usize, tenants: &[(usize, u32)]) -> Result<Vec<f64>> {
     let kind = problem.kind(server);
-    let loads: Vec<Load> =
-        tenants.iter().map(|(r, n)| Load { instances: f64::from(*n), ..kind.loads[*r] }).collect();
+    let loads: Vec<Load> = tenants.iter().map(|(r, n)| Load { instances: f64::from(*n), ..kind.loads[*r] }).collect();
     let promises = kind.bundle.promises(&loads)?;
     let requests = &problem.instance().requests;
     Ok(tenants.iter().zip(promises).map(|((r, _), times)| times[sla_index(requests[*r].sla)]).collect())

@@ -59,7 +59,10 @@ impl Worker {
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").field("program", &self.program).field("arguments", &self.arguments).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("program", &self.program)
+            .field("arguments", &self.arguments)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ mod cbc_traps;
 mod conformance;
 mod encodings;
 mod errors;
+mod explain;
 mod files;
 mod methods;
 mod network;

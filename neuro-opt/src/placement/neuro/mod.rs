@@ -42,15 +42,15 @@ use relaxed::Relaxed;
 pub struct NeuroParams {
     /// By how much a request that is partly served counts for more, times the fraction served; at least 0, 0.5 by default.
     pub boost: f64,
-    /// Rounds of multipliers of each program, at least 1; 12 by default.
+    /// Rounds of multipliers of each program, at least 1; 30 by default.
     pub rounds: usize,
-    /// Gradient steps of each round, at least 1; 60 by default.
+    /// Gradient steps of each round, at least 1; 200 by default.
     pub steps: usize,
 }
 
 impl Default for NeuroParams {
     fn default() -> Self {
-        Self { boost: 0.5, rounds: 12, steps: 60 }
+        Self { boost: 0.5, rounds: 30, steps: 200 }
     }
 }
 
@@ -102,8 +102,13 @@ pub fn neuro(problem: &Problem<'_>, params: &NeuroParams, observer: Observer<'_>
     let mut evaluations = 0;
     for (done, server) in by_rank(problem)?.into_iter().enumerate() {
         let seconds = start.elapsed().as_secs_f64();
-        let progress =
-            Progress { objective: None, bound: f64::INFINITY, nodes: evaluations, open: instance.servers.len() - done, seconds };
+        let progress = Progress {
+            objective: None,
+            bound: f64::INFINITY,
+            nodes: evaluations,
+            open: instance.servers.len() - done,
+            seconds,
+        };
         if observer(&progress) == ControlFlow::Break(()) {
             termination = Termination::Interrupted;
             break;

@@ -48,8 +48,7 @@ impl<'a> Relaxed<'a> {
             }
             Model::ServerState(model) => {
                 let terms: Vec<_> = kind.loads.iter().map(|load| model.terms(load.app, load.rate)).collect();
-                let states =
-                    Array2::from_shape_fn((model.shape().state, terms.len()), |(k, r)| terms[r].state[k]);
+                let states = Array2::from_shape_fn((model.shape().state, terms.len()), |(k, r)| terms[r].state[k]);
                 let own = terms.iter().zip(&kind.loads).map(|(terms, load)| {
                     let base = model.base_s(load.app);
                     std::array::from_fn(|k| base[k].ln() + terms.own[k])
@@ -125,13 +124,7 @@ impl<'a> Relaxed<'a> {
         Ok((excesses, slopes))
     }
 
-    fn of_paper(
-        &self,
-        model: &DeepSets,
-        rates: &[f64],
-        n: &[f64],
-        gradients: bool,
-    ) -> Result<(Vec<f64>, Array2<f64>)> {
+    fn of_paper(&self, model: &DeepSets, rates: &[f64], n: &[f64], gradients: bool) -> Result<(Vec<f64>, Array2<f64>)> {
         let mut sums = vec![(0.0, 0.0); rates.len()];
         for (load, n) in self.loads.iter().zip(n) {
             sums[load.app].0 += n;
@@ -170,8 +163,10 @@ impl<'a> Relaxed<'a> {
             let (k, time) = self.largest(r, |k| scale[k].ln() + outputs[k]);
             excesses.push(time - self.limits[r]);
             let by_context = jacobian.slice(s![k, ..d]);
-            let products = |entry: &Entry| (by_context.dot(&entry.by_instances), by_context.dot(&entry.by_rate), entry.rate);
-            let by_app: Vec<Option<(f64, f64, f64)>> = shared.iter().map(|entry| entry.as_ref().map(products)).collect();
+            let products =
+                |entry: &Entry| (by_context.dot(&entry.by_instances), by_context.dot(&entry.by_rate), entry.rate);
+            let by_app: Vec<Option<(f64, f64, f64)>> =
+                shared.iter().map(|entry| entry.as_ref().map(products)).collect();
             let by_own = products(&own);
             let mut slopes = slopes.row_mut(r);
             for (j, other) in self.loads.iter().enumerate() {
