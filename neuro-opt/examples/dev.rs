@@ -13,7 +13,7 @@ fn main() {
     let seed: u64 = args[3].parse().unwrap();
     let limit: f64 = args[4].parse().unwrap();
     let tight: f64 = args[5].parse().unwrap();
-    let bundle = |kind: &str| Bundle::read(&Path::new("examples/data/bundles").join(format!("{kind}{suffix}"))).unwrap();
+    let bundle = |kind: &str| match std::env::var("BUNDLE") { Ok(b) => Bundle::read(Path::new(&b)).unwrap(), Err(_) => Bundle::read(&Path::new(&std::env::var("BUNDLES").unwrap_or("examples/data/bundles".into())).join(format!("{kind}{suffix}"))).unwrap() };
     let profiles = Profiles::default().with("edge-a", bundle("edge-a")).with("edge-b", bundle("edge-b"));
     let params = ScenarioParams { requests: Some(requests), tightness: tight, ..ScenarioParams::new(Scenario::Mixed, 1, seed) };
     let mut instance = draw(&params, &Catalogue::built_in()).unwrap();

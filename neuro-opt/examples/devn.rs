@@ -11,7 +11,7 @@ fn main() {
     let servers: usize = args[2].parse().unwrap();
     let seed: u64 = args[3].parse().unwrap();
     let limit: f64 = args[4].parse().unwrap();
-    let bundle = |kind: &str| Bundle::read(&Path::new("examples/data/bundles").join(format!("{kind}{suffix}"))).unwrap();
+    let bundle = |kind: &str| Bundle::read(&Path::new(&std::env::var("BUNDLES").unwrap_or("examples/data/bundles".into())).join(format!("{kind}{suffix}"))).unwrap();
     let profiles = Profiles::default().with("edge-a", bundle("edge-a")).with("edge-b", bundle("edge-b"));
     let params = ScenarioParams::new(Scenario::Mixed, servers, seed);
     let instance = draw(&params, &Catalogue::built_in()).unwrap();

@@ -38,6 +38,8 @@ pub(crate) struct Judgement {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) lines: Vec<Line>,
     pub(crate) open: Vec<Promise>,
+    /// Of all hidden units whether they are on or off everywhere; `None` is neither.
+    pub(crate) phases: Vec<Option<bool>>,
     /// By how much bounds and predictions may differ for each unit of a box's side (d): where to branch.
     pub(crate) looseness: Vec<f64>,
 }
@@ -53,7 +55,7 @@ pub(crate) trait Interference: Sync {
     /// What a piece of an item adds to y (d).
     fn contribution(&self, item: usize) -> &[f64];
 
-    /// Verdicts, and lines for what is open.
+    /// Verdicts, and lines for what is open. What `judgement` holds at first is of a region that this one lies in, or nothing.
     fn judge(&self, reach: &Reach<'_>, judgement: &mut Judgement);
 
     /// Of each item by how much its worst promise fails at `pieces`, fractions taken as they are, in units of its logarithm; 0 where it

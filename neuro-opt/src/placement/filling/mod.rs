@@ -25,7 +25,7 @@ mod tree;
 pub(crate) use interference::{Interference, Judgement, Line, Promise, Verdict};
 pub(crate) use local::improve;
 pub(crate) use reach::Reach;
-pub(crate) use region::{Branch, Region};
+pub(crate) use region::{Branch, Budget, Region};
 pub(crate) use shared_state::SharedState;
 pub(crate) use tree::{RowKey, Solution, Tree, TreeNode, TreeParams};
 

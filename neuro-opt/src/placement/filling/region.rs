@@ -1,5 +1,18 @@
+use std::sync::Arc;
+
 use super::{COORDINATE_SLACK, Filling};
 use crate::placement::occupancy::MEMORY_TOLERANCE_GB;
+
+/// What it costs to leave the ends at which a relaxation has its items, from its reduced costs: fillings that are worth finding lose
+/// at most `limit` by it.
+///
+/// Σ d_i·|x_i − end_i| ≤ bound − threshold, which sums up the profit that is asked for, the memory and all promises in one row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Budget {
+    pub(crate) ends: Vec<u32>,
+    pub(crate) losses: Vec<f64>,
+    pub(crate) limit: f64,
+}
 
 /// A set of fillings: pieces of each item between two numbers, y in a box.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +26,8 @@ pub(crate) struct Region {
     pub(crate) high: Vec<f64>,
     /// Coordinates that were branched on: their boxes say more than the pieces do.
     pub(crate) boxed: Vec<bool>,
+    /// Of a relaxation of a region that this one lies in.
+    pub(crate) budget: Option<Arc<Budget>>,
 }
 
 /// A region cut in two.
@@ -33,6 +48,7 @@ impl Region {
             low: vec![f64::NEG_INFINITY; filling.dimension],
             high: vec![f64::INFINITY; filling.dimension],
             boxed: vec![false; filling.dimension],
+            budget: None,
         }
     }
 
@@ -76,6 +92,19 @@ impl Region {
                 return false;
             }
             let mut changed = false;
+            if let Some(budget) = self.budget.clone() {
+                let left = self.budget_left(&budget);
+                if left < 0.0 {
+                    return false;
+                }
+                for item in 0..filling.items() {
+                    if self.is_free(item) && budget.losses[item] > left {
+                        let end = budget.ends[item].clamp(self.least[item], self.most[item]);
+                        (self.least[item], self.most[item]) = (end, end);
+                        changed = true;
+                    }
+                }
+            }
             for item in 0..filling.items() {
                 if self.is_free(item) && filling.memory_gb[item] > 0.0 {
                     let room = (free_gb / filling.memory_gb[item]).floor();
@@ -96,6 +125,15 @@ impl Region {
             }
         }
         true
+    }
+
+    /// What is left of a budget by the pieces that are sure to leave their ends.
+    pub(crate) fn budget_left(&self, budget: &Budget) -> f64 {
+        let sure = (0..self.least.len()).map(|item| {
+            let end = budget.ends[item];
+            f64::from(end.abs_diff(end.clamp(self.least[item], self.most[item]))) * budget.losses[item]
+        });
+        budget.limit - sure.sum::<f64>()
     }
 
     /// Whether pieces changed; `None` if nothing is left.

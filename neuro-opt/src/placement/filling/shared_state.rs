@@ -132,30 +132,45 @@ impl<'p, 'a> SharedState<'p, 'a> {
         x
     }
 
-    /// Lines of the hidden layers on a box, CROWN's.
-    fn relax(&self, reach: &Reach<'_>, looseness: &mut Vec<f64>) -> Vec<Relaxed> {
-        looseness.clear();
-        looseness.resize(self.dimension, 0.0);
+    /// Lines of the hidden layers on a region, CROWN's.
+    fn relax(&self, reach: &Reach<'_>, judgement: &mut Judgement) -> Vec<Relaxed> {
+        judgement.looseness.clear();
+        judgement.looseness.resize(self.dimension, 0.0);
+        let hidden = &self.layers[..self.layers.len() - 1];
+        judgement.phases.resize(hidden.iter().map(|layer| layer.bias.len()).sum(), None);
+        let mut phases = judgement.phases.iter_mut();
         let mut relaxed: Vec<Relaxed> = Vec::new();
-        for (layer, weights) in self.layers[..self.layers.len() - 1].iter().zip(&self.unit_weights) {
+        for (layer, weights) in hidden.iter().zip(&self.unit_weights) {
             let mut of = Relaxed::default();
-            for ((row, bias), weight) in layer.weights.chunks_exact(layer.inputs).zip(&layer.bias).zip(weights) {
-                let (slope, constant) = self.backward(&relaxed, row, *bias, false);
-                let least = constant + reach.least(&slope);
-                let (slope, constant) = self.backward(&relaxed, row, *bias, true);
-                let most = constant + reach.most(&slope);
-                if least >= 0.0 {
-                    of.below.push(1.0);
-                    of.above.push((1.0, 0.0));
-                } else if most <= 0.0 {
-                    of.below.push(0.0);
-                    of.above.push((0.0, 0.0));
-                } else {
-                    looseness.iter_mut().zip(&slope).for_each(|(sum, s)| *sum += weight * s.abs());
-                    let slope = most / (most - least);
-                    of.below.push(if most > -least { 1.0 } else { 0.0 });
-                    of.above.push((slope, -slope * least));
+            let rows = layer.weights.chunks_exact(layer.inputs).zip(&layer.bias);
+            for (((row, bias), weight), phase) in rows.zip(weights).zip(&mut phases) {
+                let mut range = (0.0, 0.0);
+                if phase.is_none() {
+                    let (below, above) = (self.backward(&relaxed, row, *bias, false), self.backward(&relaxed, row, *bias, true));
+                    // The box alone costs little, and settles most units.
+                    range = (below.1 + reach.on_box(&below.0).0, above.1 + reach.on_box(&above.0).1);
+                    if range.0 < 0.0 && range.1 > 0.0 {
+                        range = (below.1 + reach.least(&below.0), above.1 + reach.most(&above.0));
+                    }
+                    if range.0 >= 0.0 {
+                        *phase = Some(true);
+                    } else if range.1 <= 0.0 {
+                        *phase = Some(false);
+                    } else {
+                        judgement.looseness.iter_mut().zip(&above.0).for_each(|(sum, s)| *sum += weight * s.abs());
+                    }
                 }
+                let (least, most) = range;
+                let (below, above) = match phase {
+                    Some(true) => (1.0, (1.0, 0.0)),
+                    Some(false) => (0.0, (0.0, 0.0)),
+                    None => {
+                        let slope = most / (most - least);
+                        (if most > -least { 1.0 } else { 0.0 }, (slope, -slope * least))
+                    }
+                };
+                of.below.push(below);
+                of.above.push(above);
             }
             relaxed.push(of);
         }
@@ -194,9 +209,9 @@ impl Interference for SharedState<'_, '_> {
     }
 
     fn judge(&self, reach: &Reach<'_>, judgement: &mut Judgement) {
-        let relaxed = self.relax(reach, &mut judgement.looseness);
+        let relaxed = self.relax(reach, judgement);
         let output = &self.layers[self.layers.len() - 1];
-        judgement.verdicts.clear();
+        let before = std::mem::take(&mut judgement.verdicts);
         judgement.lines.clear();
         judgement.open.clear();
         // Per output: least value, greatest value, position of the line below.
@@ -206,8 +221,12 @@ impl Interference for SharedState<'_, '_> {
                 judgement.verdicts.push(Verdict::Never);
                 continue;
             }
+            if before.get(item) == Some(&Verdict::Always) {
+                judgement.verdicts.push(Verdict::Always);
+                continue;
+            }
             let mut verdict = Verdict::Always;
-            let before = judgement.open.len();
+            let first = judgement.open.len();
             for (which, (o, limit)) in promises.iter().enumerate() {
                 let (lowest, highest, line) = *known[*o].get_or_insert_with(|| {
                     let row = &output.weights[o * output.inputs..(o + 1) * output.inputs];
@@ -228,7 +247,7 @@ impl Interference for SharedState<'_, '_> {
                 }
             }
             if verdict == Verdict::Never {
-                judgement.open.truncate(before);
+                judgement.open.truncate(first);
             }
             judgement.verdicts.push(verdict);
         }

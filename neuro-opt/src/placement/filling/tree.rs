@@ -2,12 +2,12 @@
 
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Branch, Filling, Interference, Judgement, Promise, Reach, Region, Verdict};
+use super::{Branch, Budget, Filling, Interference, Judgement, Promise, Reach, Region, Verdict};
 use crate::lp::{LpStatus, Simplex};
 use crate::{Error, Limits, Observer, Progress, Result, Termination};
 
@@ -101,7 +101,11 @@ struct Node {
     pieces: Vec<f64>,
     /// By how much the promises of each item fail there.
     excess: Vec<f64>,
-    looseness: Vec<f64>,
+    /// Verdicts, phases and looseness there.
+    judgement: Judgement,
+    /// What y reaches.
+    low: Vec<f64>,
+    high: Vec<f64>,
 }
 
 /// A region, looked at.
@@ -144,8 +148,9 @@ struct Bounded {
     /// Pieces, fractions among them.
     pieces: Vec<f64>,
     duals: Vec<(RowKey, f64)>,
-    /// What the bound loses at least if a free item leaves the end it is at, by item.
-    losses: Vec<f64>,
+    /// What the bound loses for each piece that an item moves away from its end, the fewest pieces where it is positive, the most
+    /// where it is negative.
+    weights: Vec<f64>,
 }
 
 /// How often the relaxation takes in promises that its solution breaks.
@@ -202,7 +207,7 @@ impl<'a> Tree<'a> {
     /// The profiler cannot predict a filling.
     pub(crate) fn run(self, observer: Observer<'_>) -> Result<Solution> {
         let threshold = self.threshold(&self.lock());
-        let root = self.evaluate(Region::whole(self.filling), f64::INFINITY, threshold)?;
+        let root = self.evaluate(Region::whole(self.filling), &Judgement::default(), f64::INFINITY, threshold)?;
         self.lock().enter(root, 0, self.params.keep);
         if self.params.workers <= 1 {
             let mut last = Instant::now();
@@ -360,10 +365,11 @@ impl<'a> Tree<'a> {
     }
 
     /// Looks at a region within one of this bound.
-    fn evaluate(&self, mut region: Region, within: f64, threshold: f64) -> Result<Evaluated> {
+    fn evaluate(&self, mut region: Region, outer: &Judgement, within: f64, threshold: f64) -> Result<Evaluated> {
         let none = f64::NEG_INFINITY;
         let closed = |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, cut_off, node: None });
-        let mut judgement = Judgement::default();
+        let mut judgement =
+            Judgement { verdicts: outer.verdicts.clone(), phases: outer.phases.clone(), ..Judgement::default() };
         if !settle(self.filling, self.interference, &mut region, &mut judgement) {
             return closed(Vec::new(), none, none);
         }
@@ -377,21 +383,17 @@ impl<'a> Tree<'a> {
         if bound <= threshold {
             return closed(relaxed.duals, relaxed.bound, bound);
         }
-        let mut cut_off = none;
-        // Items whose other pieces cannot be worth it.
-        for item in 0..self.filling.items() {
-            let other = relaxed.bound - relaxed.losses[item];
-            if region.is_free(item) && other <= threshold {
-                let at = relaxed.pieces[item];
-                if (at - f64::from(region.least[item])).abs() < FRACTION {
-                    region.most[item] = region.least[item];
-                } else if (at - f64::from(region.most[item])).abs() < FRACTION {
-                    region.least[item] = region.most[item];
-                } else {
-                    continue;
-                }
-                cut_off = cut_off.max(other);
-            }
+        // What leaves its end by more than the bound can lose is cut off, here and in all halves.
+        let cut_off = threshold;
+        let ends = relaxed.weights.iter().enumerate();
+        let budget = Budget {
+            ends: ends.map(|(i, w)| if *w >= 0.0 { region.least[i] } else { region.most[i] }).collect(),
+            losses: relaxed.weights.iter().map(|w| w.abs()).collect(),
+            limit: relaxed.bound - threshold + 1e-9,
+        };
+        region.budget = Some(Arc::new(budget));
+        if !region.propagate(self.filling) {
+            return closed(relaxed.duals, relaxed.bound, cut_off);
         }
         if region.is_point() {
             self.offer(&region.least)?;
@@ -401,7 +403,10 @@ impl<'a> Tree<'a> {
         let mut excess = Vec::new();
         self.interference.excess(&relaxed.pieces, &y, &mut excess);
         self.round(&relaxed.pieces)?;
-        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, looseness: judgement.looseness }));
+        let (low, high) = Reach::new(self.filling, &region).sides();
+        judgement.lines.clear();
+        judgement.open.clear();
+        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, judgement, low, high }));
         Ok(Evaluated { bound, own_bound: relaxed.bound, duals: relaxed.duals, cut_off, node })
     }
 
@@ -409,7 +414,7 @@ impl<'a> Tree<'a> {
     fn cut(&self, open: &Open, threshold: f64) -> Result<(Branch, [Evaluated; 2])> {
         let mut best: Option<(f64, Branch, [Evaluated; 2])> = None;
         for branch in self.candidates(&open.node) {
-            let half = |upper| self.evaluate(open.node.region.half(branch, upper), open.bound, threshold);
+            let half = |upper| self.evaluate(open.node.region.half(branch, upper), &open.node.judgement, open.bound, threshold);
             let halves = [half(false)?, half(true)?];
             let size = |half: &Evaluated| match half.node {
                 Some(_) => (GROWTH * (half.bound - threshold) / (open.bound - threshold)).exp(),
@@ -444,13 +449,13 @@ impl<'a> Tree<'a> {
             Branch::Pieces { item, pieces: pieces.clamp(region.least[item], region.most[item] - 1) }
         };
         if in_vain > fractional {
-            let side = |k: &usize| (region.high[*k] - region.low[*k]) * node.looseness[*k];
-            let size = |k: usize| 1.0 + region.low[k].abs().max(region.high[k].abs());
+            let side = |k: &usize| (node.high[*k] - node.low[*k]) * node.judgement.looseness[*k];
+            let size = |k: usize| 1.0 + node.low[k].abs().max(node.high[k].abs());
             let mut sides: Vec<usize> =
-                (0..filling.dimension).filter(|k| region.high[*k] - region.low[*k] > 1e-7 * size(*k)).collect();
+                (0..filling.dimension).filter(|k| node.high[*k] - node.low[*k] > 1e-7 * size(*k)).collect();
             sides.sort_by(|a, b| side(b).total_cmp(&side(a)));
             // Cut in the middle: cut at y the tree is up to six times as large.
-            let middle = |k: usize| Branch::Coordinate { k, at: 0.5 * (region.low[k] + region.high[k]) };
+            let middle = |k: usize| Branch::Coordinate { k, at: 0.5 * (node.low[k] + node.high[k]) };
             if let Some(k) = sides.first().filter(|k| side(k) > LOOSE_SIDE) {
                 return vec![middle(*k)];
             }
@@ -687,12 +692,12 @@ impl<'a> Relaxation<'a> {
             let bound = self.fixed - self.lp.weighted_bound(&mut weights);
             (bound, weights[self.free.len()..].to_vec())
         };
-        let mut losses = vec![0.0; self.filling.items()];
+        let mut of_items = vec![0.0; self.filling.items()];
         if !infeasible {
-            self.free.iter().zip(&weights).for_each(|(item, weight)| losses[*item] = weight.abs());
+            self.free.iter().zip(&weights).for_each(|(item, weight)| of_items[*item] = *weight);
         }
         let pieces = self.pieces();
         let duals = self.rows.iter().copied().zip(duals).filter(|(_, dual)| *dual != 0.0).collect();
-        Bounded { bound, pieces, duals, losses }
+        Bounded { bound, pieces, duals, weights: of_items }
     }
 }
