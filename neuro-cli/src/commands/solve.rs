@@ -89,7 +89,7 @@ fn decide(args: &SolveArgs, problem: &Problem<'_>, interrupt: &Interrupt) -> any
             placement::milp(problem, &params, &solver, &mut observer)?
         }
         SolveMethod::Neuro => {
-            let found = placement::neuro(problem, &NeuroParams::default(), &mut observer)?;
+            let found = placement::neuro(problem, &NeuroParams { time, ..NeuroParams::default() }, &mut observer)?;
             let (cpu, evaluations) = (found.cpu_seconds, found.evaluations);
             #[expect(clippy::print_stderr, reason = "a note beside the plan, which has no field for it")]
             {

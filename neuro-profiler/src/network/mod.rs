@@ -89,6 +89,40 @@ impl Network {
         if x.len() != self.inputs() {
             return Err(Error::InputLength { found: x.len(), needed: self.inputs() });
         }
+        let (value, slopes) = self.slopes(x);
+        let mut jacobian = Array2::eye(self.outputs());
+        for (layer, slopes) in self.layers.iter().zip(&slopes).rev() {
+            jacobian = (jacobian * slopes).dot(layer.weights());
+        }
+        Ok((value, jacobian))
+    }
+
+    /// The output y (outputs) for the input `x` (inputs) and the gradient of w·y by x (inputs), with w = `weights`(y) (outputs) held.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InputLength`] if `x` or w has another length.
+    pub fn gradient(
+        &self,
+        x: ArrayView1<'_, f64>,
+        weights: impl FnOnce(&Array1<f64>) -> Array1<f64>,
+    ) -> Result<(Array1<f64>, Array1<f64>)> {
+        if x.len() != self.inputs() {
+            return Err(Error::InputLength { found: x.len(), needed: self.inputs() });
+        }
+        let (value, slopes) = self.slopes(x);
+        let mut gradient = weights(&value);
+        if gradient.len() != self.outputs() {
+            return Err(Error::InputLength { found: gradient.len(), needed: self.outputs() });
+        }
+        for (layer, slopes) in self.layers.iter().zip(&slopes).rev() {
+            gradient = (gradient * slopes).dot(layer.weights());
+        }
+        Ok((value, gradient))
+    }
+
+    /// The output, and each layer's slopes on the way.
+    fn slopes(&self, x: ArrayView1<'_, f64>) -> (Array1<f64>, Vec<Array1<f64>>) {
         let mut slopes = Vec::with_capacity(self.layers.len());
         let mut value = x.to_owned();
         for layer in &self.layers {
@@ -96,11 +130,7 @@ impl Network {
             slopes.push(before.mapv(|a| layer.activation().slope(a)));
             value = before.mapv_into(|a| layer.activation().at(a));
         }
-        let mut jacobian = Array2::eye(self.outputs());
-        for (layer, slopes) in self.layers.iter().zip(&slopes).rev() {
-            jacobian = (jacobian * slopes).dot(layer.weights());
-        }
-        Ok((value, jacobian))
+        (value, slopes)
     }
 }
 
@@ -128,7 +158,11 @@ mod tests {
         let x = array![0.3, -0.8];
         let (value, jacobian) = network.jacobian(x.view()).unwrap();
         assert_eq!(value, network.forward(x.view()).unwrap());
+        let (same, gradient) = network.gradient(x.view(), |_| array![2.0, -3.0]).unwrap();
+        assert_eq!(same, value);
         for input in 0..2 {
+            let combined = 2.0 * jacobian[[0, input]] - 3.0 * jacobian[[1, input]];
+            assert!((gradient[input] - combined).abs() < 1e-12);
             let mut step = Array1::zeros(2);
             step[input] = 1e-6;
             let ahead = network.forward((&x + &step).view()).unwrap();

@@ -25,7 +25,7 @@ mod program;
 mod relaxed;
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use neuro_data::plan::Plan;
 use neuro_profiler::Profiler;
@@ -46,11 +46,13 @@ pub struct NeuroParams {
     pub rounds: usize,
     /// Gradient steps of each round, at least 1; 200 by default.
     pub steps: usize,
+    /// Wall-clock time after which no further server is begun; by default none.
+    pub time: Option<Duration>,
 }
 
 impl Default for NeuroParams {
     fn default() -> Self {
-        Self { boost: 0.5, rounds: 30, steps: 200 }
+        Self { boost: 0.5, rounds: 30, steps: 200, time: None }
     }
 }
 
@@ -111,6 +113,10 @@ pub fn neuro(problem: &Problem<'_>, params: &NeuroParams, observer: Observer<'_>
         };
         if observer(&progress) == ControlFlow::Break(()) {
             termination = Termination::Interrupted;
+            break;
+        }
+        if params.time.is_some_and(|time| start.elapsed() >= time) {
+            termination = Termination::TimeLimit;
             break;
         }
         let mut visit = Visit::new(problem, &relaxed[problem.kind_of[server]], server, &left, params);

@@ -24,15 +24,20 @@ enum Network<'a> {
     ServerState { model: &'a ServerState, states: Array2<f64>, own: Vec<[f64; 3]> },
 }
 
-/// An application on a server, for the context of others.
+/// An application on a server, for the context of others: min(1, n)·φ(e, n/16, λ/10).
 struct Entry {
+    /// What φ is given.
+    input: Array1<f64>,
     rate: f64,
-    /// min(1, n)·φ.
-    value: Array1<f64>,
-    /// Its derivative by n at a fixed rate, and by the rate over n: what a request's instance changes is the first plus
-    /// (λ_r − λ)·the second.
-    by_instances: Array1<f64>,
-    by_rate: Array1<f64>,
+    instances: f64,
+}
+
+/// How a function of an entry changes with the instances of one of its requests: by a + (λ_r − λ)·b.
+#[derive(Clone, Copy)]
+struct Slope {
+    by_instances: f64,
+    by_rate: f64,
+    rate: f64,
 }
 
 impl<'a> Relaxed<'a> {
@@ -131,80 +136,176 @@ impl<'a> Relaxed<'a> {
             sums[load.app].1 += n * load.rate;
         }
         let is_asked: Vec<bool> = (0..rates.len()).map(|app| self.loads.iter().any(|load| load.app == app)).collect();
-        let of_app = |(app, sum): (usize, &(f64, f64))| {
-            is_asked[app].then(|| entry(model, app, *sum, rates[app], gradients)).transpose()
-        };
-        let shared = sums.iter().enumerate().map(of_app).collect::<Result<Vec<Option<Entry>>>>()?;
+        let Some(phi) = model.phi() else { return Ok((Vec::new(), Array2::zeros((0, 0)))) };
+        let of_app = |app: usize| is_asked[app].then(|| Entry::new(model, app, sums[app], rates[app]));
+        let shared: Vec<Option<Entry>> = (0..rates.len()).map(of_app).collect();
+        // φ of each application, with its Jacobian where gradients are asked for.
+        let mut values: Vec<Array1<f64>> = Vec::new();
+        let mut jacobians: Vec<Array2<f64>> = Vec::new();
+        for entry in &shared {
+            let (value, jacobian) = match entry {
+                None => (Array1::zeros(model.shape().context), Array2::zeros((0, 0))),
+                Some(entry) if gradients => phi.jacobian(entry.input.view())?,
+                Some(entry) => (phi.forward(entry.input.view())?, Array2::zeros((0, 0))),
+            };
+            values.push(value);
+            jacobians.push(jacobian);
+        }
         let d = model.shape().context;
         let mut whole: Array1<f64> = Array1::zeros(d);
-        shared.iter().flatten().for_each(|entry| whole += &entry.value);
+        for (entry, value) in shared.iter().zip(&values) {
+            whole.scaled_add(entry.as_ref().map_or(0.0, Entry::part), value);
+        }
         let mut slopes = Array2::zeros(if gradients { (n.len(), n.len()) } else { (0, 0) });
         let mut excesses = Vec::with_capacity(n.len());
         for (r, load) in self.loads.iter().enumerate() {
             // Its own application without itself.
             let (total, work) = sums[load.app];
             let others = ((total - n[r]).max(0.0), (work - n[r] * load.rate).max(0.0));
-            let own = entry(model, load.app, others, rates[load.app], gradients)?;
-            let mut input = whole.to_vec();
-            if let Some(with) = &shared[load.app] {
-                input.iter_mut().zip(&own.value).zip(&with.value).for_each(|((h, own), with)| *h += own - with);
+            let own = Entry::new(model, load.app, others, rates[load.app]);
+            let mut context = whole.clone();
+            context.scaled_add(-shared[load.app].as_ref().map_or(0.0, Entry::part), &values[load.app]);
+            if own.part() > 0.0 {
+                context.scaled_add(own.part(), &phi.forward(own.input.view())?);
             }
-            input.extend(model.embedding().row(load.app));
-            input.extend([n[r] / INSTANCES_SCALE, load.rate / RATE_SCALE]);
-            let input = Array1::from(input);
+            let input: Array1<f64> = context
+                .into_iter()
+                .chain(model.embedding().row(load.app).iter().copied())
+                .chain([n[r] / INSTANCES_SCALE, load.rate / RATE_SCALE])
+                .collect();
             let scale = model.scale_s(load.app);
+            let (mut largest, outputs) = ((0, 0.0), model.rho().outputs());
+            let mut choose = |y: &Array1<f64>| {
+                largest = self.largest(r, |k| scale[k].ln() + y[k]);
+                Array1::from_shape_fn(outputs, |k| if k == largest.0 { 1.0 } else { 0.0 })
+            };
             if !gradients {
-                let outputs = model.rho().forward(input.view())?;
-                let (_, time) = self.largest(r, |k| scale[k].ln() + outputs[k]);
-                excesses.push(time - self.limits[r]);
+                choose(&model.rho().forward(input.view())?);
+                excesses.push(largest.1 - self.limits[r]);
                 continue;
             }
-            let (outputs, jacobian) = model.rho().jacobian(input.view())?;
-            let (k, time) = self.largest(r, |k| scale[k].ln() + outputs[k]);
-            excesses.push(time - self.limits[r]);
-            let by_context = jacobian.slice(s![k, ..d]);
-            let products =
-                |entry: &Entry| (by_context.dot(&entry.by_instances), by_context.dot(&entry.by_rate), entry.rate);
-            let by_app: Vec<Option<(f64, f64, f64)>> =
-                shared.iter().map(|entry| entry.as_ref().map(products)).collect();
-            let by_own = products(&own);
+            let (_, gradient) = model.rho().gradient(input.view(), choose)?;
+            excesses.push(largest.1 - self.limits[r]);
+            let by_context = gradient.slice(s![..d]);
+            let (own_value, own_gradient) = phi.gradient(own.input.view(), |_| by_context.to_owned())?;
+            let by_own = own.slope(by_context.dot(&own_value), own_gradient.view());
+            let by_app: Vec<Option<Slope>> = shared
+                .iter()
+                .zip(values.iter().zip(&jacobians))
+                .map(|(entry, (value, jacobian))| {
+                    let entry = entry.as_ref()?;
+                    // Two of its columns are enough.
+                    let places = [entry.input.len() - 2, entry.input.len() - 1];
+                    let mut gradient = Array1::zeros(entry.input.len());
+                    places.iter().for_each(|place| gradient[*place] = by_context.dot(&jacobian.column(*place)));
+                    Some(entry.slope(by_context.dot(value), gradient.view()))
+                })
+                .collect();
             let mut slopes = slopes.row_mut(r);
             for (j, other) in self.loads.iter().enumerate() {
                 let of = if other.app == load.app { Some(by_own) } else { by_app[other.app] };
-                if let (true, Some((by_instances, by_rate, rate))) = (j != r, of) {
-                    slopes[j] = by_instances + (other.rate - rate) * by_rate;
+                if let (true, Some(slope)) = (j != r, of) {
+                    slopes[j] = slope.by_instances + (other.rate - slope.rate) * slope.by_rate;
                 }
             }
-            slopes[r] = jacobian[[k, d + model.shape().embedding]] / INSTANCES_SCALE;
+            slopes[r] = gradient[d + model.shape().embedding] / INSTANCES_SCALE;
         }
         Ok((excesses, slopes))
     }
 }
 
-/// What an application with `instances` and Σ n·λ of its tenants adds to the context; `rate` stands in where there are none.
-fn entry(model: &DeepSets, app: usize, (instances, work): (f64, f64), rate: f64, gradients: bool) -> Result<Entry> {
-    let d = model.shape().context;
-    let zeros = || Array1::zeros(d);
-    let Some(phi) = model.phi() else {
-        return Ok(Entry { rate, value: zeros(), by_instances: zeros(), by_rate: zeros() });
-    };
-    let none = instances < 1e-9;
-    let rate = if none { rate } else { work / instances };
-    let part = if none { 0.0 } else { instances.min(1.0) };
-    let mut input = model.embedding().row(app).to_vec();
-    input.extend([instances / INSTANCES_SCALE, rate / RATE_SCALE]);
-    let input = Array1::from(input);
-    if !gradients {
-        let value = if none { zeros() } else { phi.forward(input.view())? * part };
-        return Ok(Entry { rate, value, by_instances: zeros(), by_rate: zeros() });
+impl Entry {
+    /// Of an application with `instances` and Σ n·λ of its tenants; `rate` stands in where there are none.
+    fn new(model: &DeepSets, app: usize, (instances, work): (f64, f64), rate: f64) -> Self {
+        let none = instances < 1e-9;
+        let (instances, rate) = if none { (0.0, rate) } else { (instances, work / instances) };
+        let embedding = model.embedding().row(app);
+        let load = [instances / INSTANCES_SCALE, rate / RATE_SCALE];
+        Self { input: embedding.iter().copied().chain(load).collect(), rate, instances }
     }
-    let (value, jacobian) = phi.jacobian(input.view())?;
-    let (to_n, to_rate) = (jacobian.column(input.len() - 2), jacobian.column(input.len() - 1));
-    let mut by_instances = &to_n * (part / INSTANCES_SCALE);
-    if instances < 1.0 {
-        by_instances += &value;
+
+    /// min(1, n).
+    fn part(&self) -> f64 {
+        self.instances.min(1.0)
     }
-    // ∂λ/∂n_r = (λ_r − λ)/n, and part/n is 1 below one instance.
-    let by_rate = &to_rate * (1.0 / instances.max(1.0) / RATE_SCALE);
-    Ok(Entry { rate, value: value * part, by_instances, by_rate })
+
+    /// Of w·φ·min(1, n), from w·φ and its gradient by what φ is given.
+    fn slope(&self, value: f64, gradient: ArrayView1<'_, f64>) -> Slope {
+        let (to_n, to_rate) = (gradient[gradient.len() - 2], gradient[gradient.len() - 1]);
+        let coming_in = if self.instances < 1.0 { value } else { 0.0 };
+        Slope {
+            by_instances: self.part() * to_n / INSTANCES_SCALE + coming_in,
+            // ∂λ/∂n_r = (λ_r − λ)/n, and min(1, n)/n is 1 below one instance.
+            by_rate: to_rate / self.instances.max(1.0) / RATE_SCALE,
+            rate: self.rate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use neuro_data::Catalogue;
+    use neuro_data::scenario::{Scenario, ScenarioParams, draw};
+    use neuro_profiler::Bundle;
+
+    use super::*;
+    use crate::placement::{Problem, Profiles};
+
+    fn with_relaxed(bundle: &str, check: impl Fn(&Problem<'_>, &Relaxed<'_>)) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/bundles").join(bundle);
+        let profiles = Profiles::default().and_of_all(Bundle::read(&folder).unwrap());
+        let params = ScenarioParams { requests: Some(14), ..ScenarioParams::new(Scenario::Mixed, 1, 4) };
+        let instance = draw(&params, &Catalogue::built_in()).unwrap();
+        let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+        let relaxed = Relaxed::new(&problem.kinds[0], &instance).unwrap();
+        check(&problem, &relaxed);
+    }
+
+    #[test]
+    fn whole_numbers_are_what_the_bundle_promises() {
+        for bundle in ["edge-a", "edge-a-paper"] {
+            with_relaxed(bundle, |problem, relaxed| {
+                let requests = &problem.instance().requests;
+                let there: Vec<usize> = (0..requests.len()).filter(|r| r % 3 != 0).collect();
+                let n = |r: usize| if there.contains(&r) { f64::from(requests[r].instances) } else { 0.0 };
+                let excesses = relaxed.excesses(&(0..requests.len()).map(n).collect::<Vec<_>>()).unwrap();
+                let promises = problem.kinds[0].promises(problem.instance(), &there).unwrap();
+                for (r, seconds) in there.iter().zip(promises) {
+                    let expected = (seconds / requests[*r].delay_s).ln();
+                    assert!((excesses[*r] - expected).abs() < 1e-9, "{bundle} {r}: {} is not {expected}", excesses[*r]);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn gradients_are_those_of_differences() {
+        for bundle in ["edge-a", "edge-a-paper"] {
+            with_relaxed(bundle, |problem, relaxed| {
+                let requests = &problem.instance().requests;
+                let n: Vec<f64> =
+                    requests.iter().enumerate().map(|(r, q)| 0.07 * (r % 5) as f64 * f64::from(q.instances)).collect();
+                // None that is there is where its application comes in, at 0 or 1.
+                let n: Vec<f64> = n.iter().map(|n| n + 0.013).collect();
+                let (values, slopes) = relaxed.excesses_and_gradients(&n).unwrap();
+                assert_eq!(values, relaxed.excesses(&n).unwrap());
+                let step = 1e-6;
+                for j in 0..n.len() {
+                    let at = |by: f64| {
+                        let mut moved = n.clone();
+                        moved[j] += by;
+                        relaxed.excesses(&moved).unwrap()
+                    };
+                    let (ahead, behind) = (at(step), at(-step));
+                    for r in 0..n.len() {
+                        let difference = (ahead[r] - behind[r]) / (2.0 * step);
+                        let size = 1.0_f64.max(difference.abs());
+                        assert!((slopes[[r, j]] - difference).abs() < 1e-4 * size, "{bundle} {r} {j}");
+                    }
+                }
+            });
+        }
+    }
 }
