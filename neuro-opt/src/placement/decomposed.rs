@@ -120,6 +120,8 @@ struct Run<'p, 'a> {
 
 /// Share of the time for the first plan.
 const FIRST_SHARE: f64 = 0.12;
+/// Share of the time for local search between two pricings.
+const LATER_SHARE: f64 = 0.02;
 /// Share of what time is left that is spent on plans after prices have been found.
 const PLAN_SHARE: f64 = 0.15;
 /// Weight of the best prices in smoothed ones.
@@ -196,7 +198,8 @@ impl<'p, 'a> Run<'p, 'a> {
         let mut smoothing = 0.0;
         let mut planned_at = self.start.elapsed();
         while !stopped && !self.is_closed() && !self.left().is_zero() {
-            self.generate(observer, &mut stopped)?;
+            let share = if self.pricings == 0 { FIRST_SHARE } else { LATER_SHARE };
+            self.generate(self.params.time.mul_f64(share), observer, &mut stopped)?;
             let (prices, most, value) = self.master.solve();
             if std::env::var("DBG").is_ok() {
                 eprintln!("{:.2} rev {:.3} bound {:.3} master {value:.3} rows {} nodes {} smoothing {smoothing}", self.start.elapsed().as_secs_f64(), self.revenue, self.bound, self.master.columns.len(), self.nodes);
@@ -250,9 +253,10 @@ impl<'p, 'a> Run<'p, 'a> {
     }
 
     /// Fillings by local search at the master's prices, until it finds none that would change them.
-    fn generate(&mut self, observer: Observer<'_>, stopped: &mut bool) -> Result<()> {
+    fn generate(&mut self, time: Duration, observer: Observer<'_>, stopped: &mut bool) -> Result<()> {
+        let start = Instant::now();
         let mut idle = 0;
-        while idle < IDLE_ROUNDS && !*stopped && !self.left().is_zero() {
+        while idle < IDLE_ROUNDS && !*stopped && start.elapsed() < time.min(self.left()) {
             *stopped |= observer(&self.progress()) == ControlFlow::Break(());
             let (prices, most, _) = self.master.solve();
             let seeds: Vec<u64> = self.classes.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
@@ -311,12 +315,68 @@ impl<'p, 'a> Run<'p, 'a> {
         Ok(stopped)
     }
 
-    /// A plan out of the fillings that the master weighs most, then a search from it on, or from the best plan.
+    /// A plan out of the fillings that are known, then a search from it on, or from the best plan.
     fn put_together(&mut self, time: Duration, observer: Observer<'_>) -> Result<bool> {
-        let placement = self.dive()?;
+        let placement = self.combine(time.mul_f64(0.5))?;
         let best = self.placement.clone();
-        let stopped = self.plan(placement, time / 2, observer)?;
-        Ok(stopped || self.plan(best, time / 2, observer)?)
+        let stopped = self.plan(placement, time.mul_f64(0.25), observer)?;
+        Ok(stopped || self.plan(best, time.mul_f64(0.25), observer)?)
+    }
+
+    /// The best plan of whole known fillings, as far as the time goes: max Σ p_f z_f, no request twice, at most S_c fillings of a class.
+    #[cfg(feature = "cbc")]
+    fn combine(&mut self, time: Duration) -> Result<Placement> {
+        use crate::model::{Linear, Model};
+        use crate::solver::cbc::Cbc;
+        use crate::solver::{MipSolver, SolveOptions};
+        let (prices, most, _) = self.master.solve();
+        let worth = self.bound - self.revenue;
+        let payment = |r: &usize| self.problem.instance().requests[*r].payment;
+        // A filling that loses more than the gap at these prices is in no better plan.
+        let useful: Vec<&(usize, Vec<usize>)> = self
+            .master
+            .columns
+            .iter()
+            .filter(|(c, held)| held.iter().map(|r| payment(r) - prices[*r]).sum::<f64>() >= most[*c] - worth)
+            .collect();
+        let mut model = Model::new();
+        let mut by_request = vec![Linear::default(); prices.len()];
+        let mut by_class = vec![Linear::default(); self.classes.len()];
+        let mut objective = Linear::default();
+        let mut variables = Vec::new();
+        for (i, (c, held)) in useful.iter().enumerate() {
+            let z = model.binary(format!("f{i}"))?;
+            held.iter().for_each(|r| by_request[*r] += 1.0 * z);
+            by_class[*c] += 1.0 * z;
+            objective += held.iter().map(payment).sum::<f64>() * z;
+            variables.push(z);
+        }
+        for row in by_request.into_iter().filter(|row| !row.terms.is_empty()) {
+            model.add(row.at_most(1.0))?;
+        }
+        for (row, class) in by_class.into_iter().zip(&self.classes) {
+            model.add(row.at_most(class.servers.len() as f64))?;
+        }
+        model.optimise(crate::Sense::Maximise, objective)?;
+        let solution = Cbc.solve(&model, &SolveOptions { time: Some(time), ..SolveOptions::default() })?;
+        let Some(values) = solution.values else { return self.dive() };
+        let mut placement: Placement = vec![None; prices.len()];
+        let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
+        for ((c, held), z) in useful.into_iter().zip(variables) {
+            if values[z.index()] > 0.5
+                && let Some(server) = free[*c].pop()
+            {
+                held.iter().for_each(|r| placement[*r] = Some(server));
+            }
+        }
+        if std::env::var("DBG").is_ok() { eprintln!("combine {:.3} of {} in {:.2}", self.problem.revenue(&placement), self.master.columns.len(), solution.outcome.seconds); }
+        Ok(placement)
+    }
+
+    /// Without a solver of integer programs.
+    #[cfg(not(feature = "cbc"))]
+    fn combine(&mut self, _: Duration) -> Result<Placement> {
+        self.dive()
     }
 
     /// Fillings by their weights in the master, each on a server that is free, without the requests that are placed already.
