@@ -53,6 +53,16 @@ impl Curve {
         [0.0, elbow, most].map(|n| self.at(n)).into_iter().fold(self.least, f64::max)
     }
 
+    /// The largest whole number from 1 to `most` with a value of at most `limit`; 0 if there is none.
+    pub(super) fn threshold(&self, limit: f64, most: f64) -> f64 {
+        (1..=most as u64).rev().map(|n| n as f64).find(|n| self.at(*n) <= limit).unwrap_or(0.0)
+    }
+
+    /// Whether more instances never give a smaller value.
+    pub(super) fn is_rising(&self) -> bool {
+        self.lines.iter().all(|(slope, _)| *slope >= 0.0)
+    }
+
     /// Adds y ≥ curve(n) where `on` is 1, 0 ≤ y; n is at most `most`.
     ///
     /// With lines l₁, l₂ and their largest values M₁, M₂: y ≥ least·on and y ≥ lᵢ(n) − Mᵢ·(1 − on); where the curve is the smaller of

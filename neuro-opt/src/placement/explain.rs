@@ -163,6 +163,9 @@ impl Ord for Set {
     }
 }
 
+/// What a set of tenants pays and who they are, if one was found, and whether no cheaper one can be.
+type Displacement = (Option<(f64, Vec<usize>)>, bool);
+
 /// The tenants of a server that pay least together, less than `most`, and make room for a request; and whether the search came to its
 /// end.
 ///
@@ -175,7 +178,7 @@ fn displacement(
     server: &Tenancy,
     request: usize,
     most: f64,
-) -> Result<(Option<(f64, Vec<usize>)>, bool)> {
+) -> Result<Displacement> {
     let payment = |r: usize| problem.instance().requests[r].payment;
     let mut tenants: Vec<usize> = server.tenants.iter().map(|(r, _)| *r).collect();
     tenants.sort_by(|a, b| payment(*a).total_cmp(&payment(*b)));

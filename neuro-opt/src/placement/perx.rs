@@ -6,7 +6,8 @@
 //! δ · Σ_b w_bs · max(0, T_ab(n_bs) − base_a) ≤ D_r − base_a,
 //!
 //! with base_a times the base factor. λ_bs is the mean rate over b's instances, at first those of all its requests, then those that the
-//! solution before has on s; the program is solved anew until the same requests are served.
+//! solution before has on s; the program is solved anew until the same requests are served. Beside these rows stand what follows from
+//! them and helps the solver: n_bs is at most what T_ab alone leaves to r.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -194,31 +195,58 @@ impl LatencyRows for Rows {
             let present = (0..self.apps.ids.len())
                 .map(|app| self.apps.on(assignment, dependents, app, server))
                 .collect::<Result<Vec<_>>>()?;
+            // The most of each application that each request admits beside it, by its curve alone.
+            let room = |r: usize| self.asked[r].1 - self.base_s[server][self.apps.of[r]][self.asked[r].0];
+            let threshold = |r: usize, b: usize| {
+                let (most, (k, _)) = (self.apps.most[b][server], self.asked[r]);
+                match pairs[self.apps.of[r]][b] {
+                    Some(curves) if self.delta > 0.0 => curves[k].threshold(room(r) / self.delta, most),
+                    _ => most,
+                }
+            };
+            let most: Vec<f64> = (0..present.len())
+                .map(|b| {
+                    let own = (0..self.asked.len()).filter(|r| self.apps.of[*r] == b);
+                    own.map(|r| threshold(r, b)).fold(0.0, f64::max)
+                })
+                .collect();
+            for r in 0..self.asked.len() {
+                let on = assignment.on[r][server];
+                if room(r) < 0.0 {
+                    assignment.model.add(Linear::from(on).at_most(0.0))?;
+                    continue;
+                }
+                for (b, (n, present)) in present.iter().enumerate() {
+                    let threshold = threshold(r, b);
+                    if threshold == 0.0 {
+                        assignment.model.add((on + *present).at_most(1.0))?;
+                    } else if threshold < most[b] {
+                        assignment.model.add((n.clone() + (most[b] - threshold) * on).at_most(most[b]))?;
+                    }
+                }
+            }
             for (a, neighbours) in pairs.iter().enumerate() {
                 for k in 0..3 {
-                    let requests: Vec<usize> =
-                        (0..self.asked.len()).filter(|r| self.apps.of[*r] == a && self.asked[*r].0 == k).collect();
+                    let requests: Vec<usize> = (0..self.asked.len())
+                        .filter(|r| self.apps.of[*r] == a && self.asked[*r].0 == k && room(*r) >= 0.0)
+                        .collect();
                     if requests.is_empty() {
                         continue;
                     }
-                    let (mut slowdown, mut most) = (Linear::default(), 0.0);
+                    let (mut slowdown, mut largest) = (Linear::default(), 0.0);
                     for (b, curves) in neighbours.iter().enumerate() {
                         let Some(curves) = curves else { continue };
                         let (n, on) = &present[b];
-                        let largest = self.apps.most[b][server];
-                        let curve = curves[k].add(&mut assignment.model, n, largest, &(*on).into())?;
+                        let curve = curves[k].add(&mut assignment.model, n, most[b], &(*on).into())?;
                         slowdown.add_scaled(self.delta, &curve.seconds.into());
-                        most += self.delta * curves[k].largest(largest);
+                        largest += self.delta * curves[k].largest(most[b]);
                         dependents.curves.push(curve);
                     }
                     for r in requests {
-                        let room = self.asked[r].1 - self.base_s[server][a][k];
-                        let large = (most - room).max(0.0);
-                        let row = slowdown.clone() + large * assignment.on[r][server];
-                        if room < 0.0 {
-                            assignment.model.add(Linear::from(assignment.on[r][server]).at_most(0.0))?;
-                        } else if large > 0.0 {
-                            assignment.model.add(row.at_most(room + large))?;
+                        let large = (largest - room(r)).max(0.0);
+                        if large > 0.0 {
+                            let row = slowdown.clone() + large * assignment.on[r][server];
+                            assignment.model.add(row.at_most(room(r) + large))?;
                         }
                     }
                 }

@@ -7,6 +7,9 @@
 //! - Σ_a w_as · T_a(n_s) ≤ D_r, or,
 //! - application-agnostic ("cons"), T_a(n_s) ≤ 0.6 · D_r of its own application a alone.
 //!
+//! Beside these rows stand what follows from them and helps the solver: n_s is at most what T_a alone leaves to r, and two applications
+//! that are too slow together are not beside one another. Where a curve rises, the former says all of the second row.
+//!
 //! # References
 //!
 //! S. Maxenti, S. D'Oro, L. Bonati, M. Polese, A. Capone, T. Melodia, "ScalO-RAN: energy-aware network intelligence scaling in Open
@@ -119,13 +122,26 @@ impl LatencyRows for Rows {
                 .collect::<Result<Vec<_>>>()?;
             let mut n = Linear::default();
             assignment.instances.iter().for_each(|x| n += x[server].clone());
-            let most = self.apps.most_of_all[server];
+            // What the own curve alone leaves to each request, and so the most that any of them admits.
+            let room = self.apps.most_of_all[server];
+            let thresholds: Vec<f64> = (0..self.asked.len())
+                .map(|r| curves[self.apps.of[r]][self.asked[r].0].threshold(self.asked[r].1, room))
+                .collect();
+            let most = thresholds.iter().copied().fold(0.0, f64::max);
+            for (threshold, on) in thresholds.iter().zip(&assignment.on) {
+                assignment.model.add((n.clone() + (most - threshold) * on[server]).at_most(most))?;
+            }
+            let is_settled = |r: usize| {
+                thresholds[r] == 0.0
+                    || (self.reach == Reach::Own && curves[self.apps.of[r]][self.asked[r].0].is_rising())
+            };
             // The seconds of each statistic, of each application.
             let mut seconds: Vec<Vec<Linear>> = vec![vec![Linear::default(); curves.len()]; 3];
             for (a, curves) in curves.iter().enumerate() {
                 for k in 0..3 {
-                    let is_asked =
-                        |r: usize| self.asked[r].0 == k && (self.reach == Reach::Average || self.apps.of[r] == a);
+                    let is_asked = |r: usize| {
+                        self.asked[r].0 == k && (self.reach == Reach::Average || self.apps.of[r] == a) && !is_settled(r)
+                    };
                     if (0..self.asked.len()).any(is_asked) {
                         let curve = curves[k].add(&mut assignment.model, &n, most, &present[a].into())?;
                         seconds[k][a] = curve.seconds.into();
@@ -133,17 +149,22 @@ impl LatencyRows for Rows {
                     }
                 }
             }
-            for (r, (k, allowed)) in self.asked.iter().enumerate() {
+            for (r, (k, allowed)) in self.asked.iter().enumerate().filter(|(r, _)| !is_settled(*r)) {
+                let on = assignment.on[r][server];
                 let asks = (0..curves.len()).filter(|a| self.reach == Reach::Average || self.apps.of[r] == *a);
                 let (mut sum, mut largest) = (Linear::default(), 0.0);
                 for a in asks {
                     sum += seconds[*k][a].clone();
                     largest += curves[a][*k].largest(most);
+                    // Two applications that are too slow together with an instance each.
+                    let together = |n: f64| curves[a][*k].at(n) + curves[self.apps.of[r]][*k].at(n);
+                    if a != self.apps.of[r] && (2..=most as u64).all(|n| together(n as f64) > *allowed) {
+                        assignment.model.add((on + present[a]).at_most(1.0))?;
+                    }
                 }
                 let large = (largest - allowed).max(0.0);
                 if large > 0.0 {
-                    let row = sum + large * assignment.on[r][server];
-                    assignment.model.add(row.at_most(allowed + large))?;
+                    assignment.model.add((sum + large * on).at_most(allowed + large))?;
                 }
             }
         }
