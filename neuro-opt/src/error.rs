@@ -253,6 +253,15 @@ pub enum Error {
         servers: usize,
     },
 
+    /// A certificate that proves nothing.
+    #[error("the certificate fails at {place}: {problem}")]
+    Certificate {
+        /// Where.
+        place: String,
+        /// Why.
+        problem: &'static str,
+    },
+
     /// An option is out of its legal range.
     #[error("option {name} is {value}, but must be {required}")]
     InvalidOption {

@@ -25,6 +25,7 @@ use neuro_data::plan::Plan;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::certificate::{Certificate, ClassProof};
 use super::filling::{Filling, Interference, SharedState, Solution, Tree, TreeParams, improve};
 use super::lns::{LnsParams, search};
 use super::occupancy::Occupancy;
@@ -43,12 +44,14 @@ pub struct DecomposedParams {
     pub workers: usize,
     /// Seed of the search for plans.
     pub seed: u64,
+    /// Whether to keep a proof of the bound; by default not.
+    pub certificate: bool,
 }
 
 impl Default for DecomposedParams {
     fn default() -> Self {
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        Self { time: Duration::from_secs(60), gap: 1e-6, workers, seed: 1 }
+        Self { time: Duration::from_secs(60), gap: 1e-6, workers, seed: 1, certificate: false }
     }
 }
 
@@ -61,6 +64,8 @@ pub struct Decomposed {
     pub pricings: u64,
     /// Nodes of all pricing problems.
     pub nodes: u64,
+    /// The proof of the bound, if it was asked for and there is one.
+    pub certificate: Option<Certificate>,
 }
 
 /// Places requests on many servers and proves how far from the best revenue that can be.
@@ -77,7 +82,7 @@ pub fn decomposed(problem: &Problem<'_>, params: &DecomposedParams, observer: Ob
     }
     let mut run = Run::new(problem, params)?;
     let termination = run.decompose(observer)?;
-    let Run { placement, revenue, bound, pricings, nodes, start, .. } = run;
+    let Run { placement, revenue, bound, pricings, nodes, start, certificate, .. } = run;
     let outcome = Outcome {
         termination,
         objective: Some(revenue),
@@ -85,7 +90,7 @@ pub fn decomposed(problem: &Problem<'_>, params: &DecomposedParams, observer: Ob
         nodes,
         seconds: start.elapsed().as_secs_f64(),
     };
-    Ok(Decomposed { plan: plan_of(problem, Method::Decomposed, &placement, &outcome)?, pricings, nodes })
+    Ok(Decomposed { plan: plan_of(problem, Method::Decomposed, &placement, &outcome)?, pricings, nodes, certificate })
 }
 
 /// Servers that are the same.
@@ -115,6 +120,7 @@ struct Run<'p, 'a> {
     prices: Vec<f64>,
     pricings: u64,
     nodes: u64,
+    certificate: Option<Certificate>,
     rng: ChaCha8Rng,
 }
 
@@ -170,6 +176,7 @@ impl<'p, 'a> Run<'p, 'a> {
             prices: payments,
             pricings: 0,
             nodes: 0,
+            certificate: None,
             rng,
         })
     }
@@ -201,9 +208,6 @@ impl<'p, 'a> Run<'p, 'a> {
             let share = if self.pricings == 0 { FIRST_SHARE } else { LATER_SHARE };
             self.generate(self.params.time.mul_f64(share), observer, &mut stopped)?;
             let (prices, most, value) = self.master.solve();
-            if std::env::var("DBG").is_ok() {
-                eprintln!("{:.2} rev {:.3} bound {:.3} master {value:.3} rows {} nodes {} smoothing {smoothing}", self.start.elapsed().as_secs_f64(), self.revenue, self.bound, self.master.columns.len(), self.nodes);
-            }
             if self.bound - value <= 1e-7 * value.abs().max(1.0) {
                 break;
             }
@@ -220,6 +224,12 @@ impl<'p, 'a> Run<'p, 'a> {
             let improved = bound < self.bound;
             if improved {
                 self.bound = bound;
+                if self.params.certificate {
+                    let name = |class: &Class<'_, '_>| &self.problem.instance().servers[class.servers[0]].name;
+                    let proofs = self.classes.iter().zip(&solutions);
+                    let classes = proofs.map(|(class, solution)| ClassProof::of(name(class), &class.interference, solution));
+                    self.certificate = Some(Certificate { bound, prices: at.clone(), classes: classes.collect() });
+                }
                 self.prices = at;
             }
             let mut cut = false;
@@ -369,7 +379,6 @@ impl<'p, 'a> Run<'p, 'a> {
                 held.iter().for_each(|r| placement[*r] = Some(server));
             }
         }
-        if std::env::var("DBG").is_ok() { eprintln!("combine {:.3} of {} in {:.2}", self.problem.revenue(&placement), self.master.columns.len(), solution.outcome.seconds); }
         Ok(placement)
     }
 
@@ -410,7 +419,7 @@ impl<'p, 'a> Run<'p, 'a> {
             self.classes.iter().map(|_| std::sync::Mutex::new(None)).collect();
         let seeds: Vec<u64> = self.classes.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
         let progress = self.progress();
-        let (start, problem, classes) = (self.start, self.problem, &self.classes);
+        let (start, problem, classes, keep) = (self.start, self.problem, &self.classes, self.params.certificate);
         let mut interrupted = false;
         thread::scope(|scope| {
             let handles: Vec<_> = (0..threads.min(classes.len()))
@@ -422,7 +431,7 @@ impl<'p, 'a> Run<'p, 'a> {
                             if c >= classes.len() {
                                 return;
                             }
-                            let result = classes[c].price(problem, prices, slack, left, each, seeds[c], stop);
+                            let result = classes[c].price(problem, prices, slack, left, each, seeds[c], stop, keep);
                             *results[c].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
                         }
                     })
@@ -448,16 +457,10 @@ impl<'p, 'a> Class<'p, 'a> {
     fn new(problem: &'p Problem<'a>, kind: usize, server: usize) -> Result<Self> {
         let instance = problem.instance();
         let capacity_gb = instance.servers[server].memory_gb;
-        let requests: Vec<usize> =
-            (0..instance.requests.len()).filter(|r| !problem.kinds[kind].beyond_training[*r]).collect();
-        let interference = SharedState::new(problem, Method::Decomposed, kind, requests.clone(), true, capacity_gb)?;
-        let filling = Filling::new(
-            requests.iter().map(|r| instance.requests[*r].payment).collect(),
-            requests.iter().map(|r| problem.memory_gb[*r]).collect(),
-            vec![1; requests.len()],
-            capacity_gb,
-            &interference as &dyn Interference,
-        );
+        let requests = problem.admissible(kind);
+        let interference = SharedState::new(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, None)?;
+        let free = vec![0.0; instance.requests.len()];
+        let filling = problem.filling(&requests, &free, capacity_gb, &interference);
         let most = filling.profits.iter().filter(|profit| **profit > 0.0).sum::<f64>() + 1.0;
         Ok(Self { servers: vec![server], requests, interference, filling, pool: Vec::new(), known: HashSet::new(), most })
     }
@@ -505,6 +508,7 @@ impl<'p, 'a> Class<'p, 'a> {
         workers: usize,
         seed: u64,
         stop: &AtomicBool,
+        keep: bool,
     ) -> Result<Solution> {
         let filling = self.filling.with_profits(self.reduced(problem, prices));
         let nothing = vec![0; filling.items()];
@@ -516,15 +520,10 @@ impl<'p, 'a> Class<'p, 'a> {
         let known = if is_better { improved } else { best };
         let target = filling.profit(&known).max(0.0) + slack;
         let limits = Limits { time: Some(time), gap: 0.0, target: Some(target), ..Limits::default() };
-        let params = TreeParams { limits, workers, keep: false };
+        let params = TreeParams { limits, workers, keep };
         let mut solution = Tree::new(&filling, &self.interference, &params, Some(known.clone())).run(&mut |_| {
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        if std::env::var("DBG").is_ok() {
-            let mut w = filling.profits.clone();
-            w.sort_by(|a, b| b.total_cmp(a));
-            eprintln!("price: known {:.3} target {target:.3} bound {:.3} nodes {} {:?} profits {:.2?}", filling.profit(&known), solution.bound, solution.nodes, solution.termination, w);
-        }
         solution.found.push(known);
         Ok(solution)
     }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use neuro_data::plan::Plan;
 
-use super::filling::{Filling, Interference, SharedState, Tree, TreeParams};
+use super::certificate::{Certificate, ClassProof};
+use super::filling::{SharedState, Tree, TreeParams};
 use super::lns::{LnsParams, search};
 use super::{Placement, Problem, greedy, plan_of};
 use crate::{Error, Limits, Method, Observer, Outcome, Result};
@@ -18,12 +19,14 @@ pub struct ExactParams {
     pub workers: usize,
     /// Seed of the search for a first plan.
     pub seed: u64,
+    /// Whether to keep a proof of the bound; by default not.
+    pub certificate: bool,
 }
 
 impl Default for ExactParams {
     fn default() -> Self {
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        Self { limits: Limits::default(), workers, seed: 1 }
+        Self { limits: Limits::default(), workers, seed: 1, certificate: false }
     }
 }
 
@@ -34,6 +37,8 @@ pub struct Exact {
     pub plan: Plan,
     /// Nodes of the tree.
     pub nodes: u64,
+    /// The proof of the bound, if it was asked for.
+    pub certificate: Option<Certificate>,
 }
 
 /// Fills the one server of a problem and proves that no filling has more revenue, by branch and bound.
@@ -49,26 +54,19 @@ pub fn exact(problem: &Problem<'_>, params: &ExactParams, observer: Observer<'_>
     if servers != 1 {
         return Err(Error::OneServerOnly { method: Method::Exact, servers });
     }
-    let all = 0..problem.instance().requests.len();
-    let requests: Vec<usize> = all.filter(|r| !problem.kinds[0].beyond_training[*r]).collect();
+    let requests = problem.admissible(0);
     let capacity_gb = problem.instance().servers[0].memory_gb;
-    let interference = SharedState::new(problem, Method::Exact, 0, requests.clone(), true, capacity_gb)?;
-    let payment = |r: &usize| problem.instance().requests[*r].payment;
-    let filling = Filling::new(
-        requests.iter().map(payment).collect(),
-        requests.iter().map(|r| problem.memory_gb[*r]).collect(),
-        vec![1; requests.len()],
-        capacity_gb,
-        &interference as &dyn Interference,
-    );
+    let prices = vec![0.0; problem.instance().requests.len()];
+    let interference = SharedState::new(problem, Method::Exact, 0, requests.clone(), capacity_gb, None)?;
+    let filling = problem.filling(&requests, &prices, capacity_gb, &interference);
     let first = first_plan(problem, params, observer)?;
     let known: Vec<u32> = requests.iter().map(|r| u32::from(first[*r].is_some())).collect();
     let mut limits = params.limits.clone();
     limits.time = limits.time.map(|time| time.saturating_sub(start.elapsed()));
-    let tree = TreeParams { limits, workers: params.workers, keep: false };
+    let tree = TreeParams { limits, workers: params.workers, keep: params.certificate };
     let solution = Tree::new(&filling, &interference, &tree, Some(known)).run(observer)?;
     let mut placement: Placement = vec![None; problem.instance().requests.len()];
-    for (request, pieces) in requests.iter().zip(solution.pieces.unwrap_or_default()) {
+    for (request, pieces) in requests.iter().zip(solution.pieces.clone().unwrap_or_default()) {
         placement[*request] = (pieces > 0).then_some(0);
     }
     let revenue = problem.revenue(&placement);
@@ -79,7 +77,12 @@ pub fn exact(problem: &Problem<'_>, params: &ExactParams, observer: Observer<'_>
         nodes: solution.nodes,
         seconds: start.elapsed().as_secs_f64(),
     };
-    Ok(Exact { plan: plan_of(problem, Method::Exact, &placement, &outcome)?, nodes: solution.nodes })
+    let certificate = params.certificate.then(|| Certificate {
+        bound: solution.bound,
+        prices,
+        classes: vec![ClassProof::of(&problem.instance().servers[0].name, &interference, &solution)],
+    });
+    Ok(Exact { plan: plan_of(problem, Method::Exact, &placement, &outcome)?, nodes: solution.nodes, certificate })
 }
 
 /// A plan to begin with.

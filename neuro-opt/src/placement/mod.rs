@@ -19,6 +19,7 @@
 mod assignment;
 mod audit;
 mod benchmark;
+mod certificate;
 mod decomposed;
 mod exact;
 mod explain;
@@ -36,6 +37,7 @@ mod scaloran;
 mod tenancy;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
+pub use certificate::{Certificate, ClassProof, Cut, ProofNode, check_certificate};
 pub use decomposed::{Decomposed, DecomposedParams, decomposed};
 pub use exact::{Exact, ExactParams, exact};
 pub use explain::{BoundChange, Explanation, MemoryChange, PaymentChange, explain};

@@ -5,6 +5,7 @@ use neuro_data::instance::Instance;
 use neuro_profiler::server_state::{CompiledHead, CompiledTerms};
 use neuro_profiler::{Bundle, Load, Model, Profiler, sla_index};
 
+use super::filling::{Filling, Interference};
 use crate::{Error, Result};
 
 /// Profilers by kind of server, or one for every kind.
@@ -118,6 +119,25 @@ impl<'a> Problem<'a> {
     /// The kind of a server.
     pub(crate) fn kind(&self, server: usize) -> &Kind<'a> {
         &self.kinds[self.kind_of[server]]
+    }
+
+    /// The requests that a kind of server may be given.
+    pub(crate) fn admissible(&self, kind: usize) -> Vec<usize> {
+        (0..self.instance.requests.len()).filter(|r| !self.kinds[kind].beyond_training[*r]).collect()
+    }
+
+    /// A server to fill with these requests, at prices that take from what they pay.
+    pub(crate) fn filling(
+        &self,
+        requests: &[usize],
+        prices: &[f64],
+        capacity_gb: f64,
+        interference: &dyn Interference,
+    ) -> Filling {
+        let profit = |r: &usize| self.instance.requests[*r].payment - prices[*r];
+        let memory_gb = requests.iter().map(|r| self.memory_gb[*r]).collect();
+        let most = vec![1; requests.len()];
+        Filling::new(requests.iter().map(profit).collect(), memory_gb, most, capacity_gb, interference)
     }
 
     /// Whether every promise holds on a server of a kind, with `pieces` of `instances` each of these requests.

@@ -27,7 +27,7 @@ pub(crate) use local::improve;
 pub(crate) use reach::Reach;
 pub(crate) use region::{Branch, Budget, Region};
 pub(crate) use shared_state::SharedState;
-pub(crate) use tree::{RowKey, Solution, Tree, TreeNode, TreeParams};
+pub(crate) use tree::{RowKey, Solution, Tree, TreeNode, TreeParams, settle};
 
 /// What to fill one server with.
 #[derive(Clone, Debug)]

@@ -52,22 +52,22 @@ impl Region {
         }
     }
 
-    /// One of the halves.
-    pub(crate) fn half(&self, branch: Branch, upper: bool) -> Self {
-        let mut half = self.clone();
+    /// Becomes one of the halves; whether there is any filling in it.
+    pub(crate) fn cut(&mut self, branch: Branch, upper: bool) -> bool {
         match (branch, upper) {
-            (Branch::Pieces { item, pieces }, false) => half.most[item] = pieces,
-            (Branch::Pieces { item, pieces }, true) => half.least[item] = pieces + 1,
+            (Branch::Pieces { item, pieces }, false) => self.most[item] = self.most[item].min(pieces),
+            (Branch::Pieces { item, pieces }, true) => self.least[item] = self.least[item].max(pieces.saturating_add(1)),
             (Branch::Coordinate { k, at }, false) => {
-                half.high[k] = at;
-                half.boxed[k] = true;
+                self.high[k] = self.high[k].min(at);
+                self.boxed[k] = true;
             }
             (Branch::Coordinate { k, at }, true) => {
-                half.low[k] = at;
-                half.boxed[k] = true;
+                self.low[k] = self.low[k].max(at);
+                self.boxed[k] = true;
             }
         }
-        half
+        let pieces = self.least.iter().zip(&self.most).all(|(least, most)| least <= most);
+        pieces && self.low.iter().zip(&self.high).all(|(low, high)| low <= high)
     }
 
     /// Whether an item may still have more or fewer pieces.

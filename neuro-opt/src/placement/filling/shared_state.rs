@@ -29,6 +29,8 @@ pub(crate) struct SharedState<'p, 'a> {
     /// Instances of a piece of each item.
     instances: Vec<u32>,
     dimension: usize,
+    basis: Array2<f64>,
+    inverse: Array2<f64>,
     /// items × d.
     contributions: Vec<f64>,
     /// How much the outputs may change with each unit of each hidden layer, a mean over the promised ones.
@@ -61,18 +63,20 @@ const LEAST_VARIANCE: f64 = 1e-6;
 const SEED: u64 = 0x5eed;
 
 impl<'p, 'a> SharedState<'p, 'a> {
-    /// Of the requests `requests`, on a server of a kind with so much memory; `whole` requests are pieces, else instances are.
+    /// Of the requests `requests`, each of them a piece, on a server of a kind with so much memory.
+    ///
+    /// `basis` is a rotation, h = basis.0 · y and y = basis.1 · h; by default it is made from samples.
     ///
     /// # Errors
     ///
-    /// [`Error::UnsuitedProfiler`] for another profiler, or one whose figures are not finite.
+    /// [`Error::UnsuitedProfiler`] for another profiler, [`Error::Certificate`] for a basis whose parts do not fit.
     pub(crate) fn new(
         problem: &'p Problem<'a>,
         method: Method,
         kind: usize,
         requests: Vec<usize>,
-        whole: bool,
         capacity_gb: f64,
+        basis: Option<Basis>,
     ) -> Result<Self> {
         let Model::ServerState(model) = problem.kinds[kind].bundle.model() else {
             return Err(Error::UnsuitedProfiler {
@@ -83,7 +87,7 @@ impl<'p, 'a> SharedState<'p, 'a> {
         };
         let of = &problem.kinds[kind];
         let all = &problem.instance().requests;
-        let instances: Vec<u32> = requests.iter().map(|r| if whole { all[*r].instances } else { 1 }).collect();
+        let instances: Vec<u32> = requests.iter().map(|r| all[*r].instances).collect();
         let terms: Vec<_> = requests.iter().map(|r| model.terms(of.loads[*r].app, of.loads[*r].rate)).collect();
         let d = model.shape().state;
         let mut states: Vec<f64> = Vec::with_capacity(requests.len() * d);
@@ -102,8 +106,10 @@ impl<'p, 'a> SharedState<'p, 'a> {
         let memory: Vec<f64> =
             requests.iter().zip(&instances).map(|(r, n)| problem.instance_memory_gb[*r] * f64::from(*n)).collect();
         let outputs: Vec<usize> = promises.iter().flatten().map(|(output, _)| *output).collect();
-        let samples = sample(&states, d, &memory, &requests.iter().map(|r| all[*r].instances).collect::<Vec<_>>(), whole, capacity_gb);
-        let (basis, inverse) = rotation(model.head(), &samples, &outputs)?;
+        let (basis, inverse) = match basis {
+            Some(basis) => checked(basis, d)?,
+            None => rotation(model.head(), &sample(&states, d, &memory, capacity_gb), &outputs)?,
+        };
         let mut contributions = vec![0.0; states.len()];
         for (g, y) in states.chunks_exact(d).zip(contributions.chunks_exact_mut(d)) {
             y.copy_from_slice(inverse.dot(&Array1::from(g.to_vec())).as_slice().unwrap_or(&[]));
@@ -114,7 +120,12 @@ impl<'p, 'a> SharedState<'p, 'a> {
         });
         let layers: Vec<Layer> = layers.collect();
         let unit_weights = unit_weights(&layers, &outputs);
-        Ok(Self { problem, kind, requests, instances, dimension: d, contributions, unit_weights, layers, promises })
+        Ok(Self { problem, kind, requests, instances, dimension: d, basis, inverse, contributions, unit_weights, layers, promises })
+    }
+
+    /// h = basis · y and y = inverse · h.
+    pub(crate) fn basis(&self) -> (&Array2<f64>, &Array2<f64>) {
+        (&self.basis, &self.inverse)
     }
 
     fn forward(&self, y: &[f64]) -> Vec<f64> {
@@ -273,8 +284,23 @@ impl Interference for SharedState<'_, '_> {
     }
 }
 
+/// h = basis.0 · y and y = basis.1 · h.
+pub(crate) type Basis = (Array2<f64>, Array2<f64>);
+
+/// A basis whose parts are each other's inverse.
+fn checked(basis: Basis, d: usize) -> Result<Basis> {
+    let fail = |problem| Err(Error::Certificate { place: "basis".into(), problem });
+    if basis.0.dim() != (d, d) || basis.1.dim() != (d, d) {
+        return fail("it is not as long as the state");
+    }
+    let off = basis.0.dot(&basis.1) - Array2::<f64>::eye(d);
+    let size = basis.0.mapv(f64::abs).dot(&basis.1.mapv(f64::abs));
+    // A product that is off by more than rounding is another network.
+    if off.iter().zip(&size).all(|(off, size)| off.abs() <= 1e-12 * (1.0 + size)) { Ok(basis) } else { fail("its parts are not each other's inverse") }
+}
+
 /// States h of servers that are filled at random, samples × d.
-fn sample(states: &[f64], d: usize, memory: &[f64], instances: &[u32], whole: bool, capacity_gb: f64) -> Array2<f64> {
+fn sample(states: &[f64], d: usize, memory: &[f64], capacity_gb: f64) -> Array2<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let mut order: Vec<usize> = (0..memory.len()).collect();
     let mut samples = Array2::zeros((SAMPLES, d));
@@ -282,12 +308,10 @@ fn sample(states: &[f64], d: usize, memory: &[f64], instances: &[u32], whole: bo
         order.shuffle(&mut rng);
         let mut left = capacity_gb * rng.gen_range(0.3..1.0);
         for item in &order {
-            let pieces = if whole { 1 } else { instances[*item] };
-            let gb = memory[*item] * f64::from(pieces);
-            if gb <= left {
-                left -= gb;
+            if memory[*item] <= left {
+                left -= memory[*item];
                 let state = &states[item * d..(item + 1) * d];
-                h.iter_mut().zip(state).for_each(|(h, s)| *h += f64::from(pieces) * s);
+                h.iter_mut().zip(state).for_each(|(h, s)| *h += s);
             }
         }
     }

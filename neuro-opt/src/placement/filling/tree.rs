@@ -414,7 +414,12 @@ impl<'a> Tree<'a> {
     fn cut(&self, open: &Open, threshold: f64) -> Result<(Branch, [Evaluated; 2])> {
         let mut best: Option<(f64, Branch, [Evaluated; 2])> = None;
         for branch in self.candidates(&open.node) {
-            let half = |upper| self.evaluate(open.node.region.half(branch, upper), &open.node.judgement, open.bound, threshold);
+            let half = |upper| {
+                let mut region = open.node.region.clone();
+                // A cut inside the region leaves both halves something; what it does not, settling finds.
+                region.cut(branch, upper);
+                self.evaluate(region, &open.node.judgement, open.bound, threshold)
+            };
             let halves = [half(false)?, half(true)?];
             let size = |half: &Evaluated| match half.node {
                 Some(_) => (GROWTH * (half.bound - threshold) / (open.bound - threshold)).exp(),
