@@ -48,6 +48,7 @@ for kind in edge-a edge-b; do
             --name "$kind${monotone:+-monotone}" --out "$work/bundles/$kind${monotone:+-monotone}"
     done
     # The rivals: the published network as published, and the curves.
+    "$neuro" data datapoints "$work/$kind/dataset" --set reference
     "$neuro" train "$work/$kind/dataset" --arch paper --name "$kind-paper" --out "$work/bundles/$kind-paper"
     for arch in perx scaloran scaloran-cons; do
         "$neuro" train "$work/$kind-pairs/dataset" --arch $arch --name "$kind-$arch" --out "$work/bundles/$kind-$arch"

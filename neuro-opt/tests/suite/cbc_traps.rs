@@ -109,6 +109,9 @@ fn a_worker_that_hangs_is_killed() {
     let solution = hanging.solve(&Model::new(), &options).unwrap();
     assert_eq!(solution.outcome.termination, Termination::TimeLimit);
     assert!(start.elapsed() < Duration::from_secs(100));
+    // Nor is it waited for when it is to stop, with a limit or without.
+    let stopped = Worker::new("cat", []).until(|| true).solve(&Model::new(), &SolveOptions::default()).unwrap();
+    assert_eq!((stopped.outcome.termination, stopped.values), (Termination::Interrupted, None));
     for program in ["true", "no-such-program"] {
         let error = Worker::new(program, []).solve(&Model::new(), &options).unwrap_err();
         assert!(error.to_string().contains(program), "{error}");
