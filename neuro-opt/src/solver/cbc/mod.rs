@@ -9,6 +9,7 @@
 //! - *An infeasible model still has values*: they are not read.
 //! - *Preprocessing has given wrong answers, and a start that is already optimal "infeasible"*: "infeasible", and a solution that fails
 //!   the check, are confirmed or replaced by a second solve without either.
+//! - *"Unbounded" is said of the relaxation*, whether or not there is a whole-number solution: a solve without the objective tells.
 //! - *A solution must be better by 1e-5* to be taken, unless `increment` says otherwise: it is 1e-9.
 //! - *Preprocessing ends the program* by an assertion on some models with special ordered sets: it is off for these.
 //! - *`sec` is CPU time* unless `timeMode` is `elapsed`.
@@ -20,7 +21,7 @@ mod library;
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
-use super::{MipSolver, Solution, SolveOptions, admitted};
+use super::{MipSolver, Solution, SolveOptions, admitted, unbounded_or_infeasible};
 use crate::model::Model;
 use crate::{Error, Outcome, Result, Sense, Termination};
 use library::{Answer, Columns};
@@ -51,6 +52,9 @@ impl MipSolver for Cbc {
         let start = Instant::now();
         let mut columns = columns(model);
         let answer = attempt(&columns, options, start, true)?;
+        if answer.unbounded {
+            return unbounded_or_infeasible(self, model, options, start);
+        }
         let read = |answer: &Answer| Reading::of(model, answer);
         let (mut reading, mut nodes) = (read(&answer), answer.nodes);
         if reading.needs_confirmation {
@@ -93,13 +97,9 @@ struct Reading {
 
 impl Reading {
     fn of(model: &Model, answer: &Answer) -> Self {
-        let none =
-            |termination, needs_confirmation| Self { termination, values: None, bound: None, needs_confirmation };
-        if answer.unbounded {
-            return none(Termination::Unbounded, false);
-        }
         if answer.infeasible || answer.relaxation_infeasible {
-            return none(Termination::Infeasible, true);
+            let termination = Termination::Infeasible;
+            return Self { termination, values: None, bound: None, needs_confirmation: true };
         }
         let held = answer.objective.abs() < 1e49 && !answer.values.is_empty();
         let values = if held { admitted(model, &answer.values[..model.variables().len()]) } else { None };
