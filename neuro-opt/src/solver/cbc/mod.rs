@@ -122,7 +122,17 @@ impl Reading {
 
 /// One solve in the time that is left.
 fn attempt(columns: &Columns, options: &SolveOptions, start: Instant, preprocess: bool) -> Result<Answer> {
-    let mut parameters: Vec<(&str, String)> = vec![("logLevel", "0".to_owned()), ("increment", "1e-9".to_owned())];
+    library::solve(columns, &parameters(columns, options, start, preprocess))
+}
+
+/// CBC's names and values.
+fn parameters(
+    columns: &Columns,
+    options: &SolveOptions,
+    start: Instant,
+    preprocess: bool,
+) -> Vec<(&'static str, String)> {
+    let mut parameters = vec![("logLevel", "0".to_owned()), ("increment", "1e-9".to_owned())];
     if let Some(limit) = options.time {
         let left = limit.saturating_sub(start.elapsed()).max(Duration::from_millis(10));
         parameters.push(("timeMode", "elapsed".to_owned()));
@@ -137,7 +147,7 @@ fn attempt(columns: &Columns, options: &SolveOptions, start: Instant, preprocess
     if !preprocess || !columns.sos1.is_empty() {
         parameters.push(("preprocess", "off".to_owned()));
     }
-    library::solve(columns, &parameters)
+    parameters
 }
 
 /// The model column by column, with one more, free binary where it has no integer.
@@ -188,9 +198,57 @@ fn columns(model: &Model) -> Columns {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_version_is_one_that_the_build_script_accepts() {
-        let numbers: Vec<u32> = super::version().split('.').filter_map(|part| part.parse().ok()).collect();
-        assert!(numbers >= vec![2, 10], "{}", super::version());
+        let numbers: Vec<u32> = version().split('.').filter_map(|part| part.parse().ok()).collect();
+        assert!(numbers >= vec![2, 10], "{}", version());
+    }
+
+    /// Preprocessing ends some builds of CBC where there are sets; no gap is ever set, since bounds were wrong with one.
+    #[test]
+    fn parameters_are_what_the_traps_ask_for() {
+        let mut model = Model::new();
+        let x = model.binary("x").unwrap();
+        let y = model.binary("y").unwrap();
+        let all = |model: &Model, preprocess| {
+            parameters(&columns(model), &SolveOptions::default(), Instant::now(), preprocess)
+        };
+        let off = |parameters: &[(&str, String)], name| parameters.iter().any(|(n, v)| *n == name && v == "off");
+        assert!(!off(&all(&model, true), "preprocess"));
+        assert!(off(&all(&model, false), "preprocess") && off(&all(&model, false), "presolve"));
+        model.add_sos1(vec![x, y]).unwrap();
+        assert!(off(&all(&model, true), "preprocess"));
+        assert!(!all(&model, true).iter().any(|(name, _)| name.to_lowercase().contains("ratio") || *name == "allow"));
+    }
+
+    /// Answers that CBC gives, and what they are worth.
+    #[test]
+    fn answers_are_read_with_distrust() {
+        let mut model = Model::new();
+        let x = model.binary("x").unwrap();
+        model.optimise(Sense::Maximise, x.into()).unwrap();
+        let answer = |optimal, infeasible, objective, value| Answer {
+            secondary: STOPPED_ON_TIME,
+            optimal,
+            infeasible,
+            unbounded: false,
+            relaxation_infeasible: false,
+            abandoned: false,
+            objective,
+            bound: 1.0,
+            nodes: 0,
+            values: vec![value],
+        };
+        let read = |answer: Answer| {
+            let reading = Reading::of(&model, &answer);
+            (reading.termination, reading.values, reading.needs_confirmation)
+        };
+        assert_eq!(read(answer(true, false, 1.0, 1.0)), (Termination::Optimal, Some(vec![1.0]), false));
+        // "Optimal" with half a binary, "infeasible" with values, a limit without a solution.
+        assert_eq!(read(answer(true, false, 0.5, 0.5)), (Termination::Optimal, None, true));
+        assert_eq!(read(answer(false, true, 1.0, 1.0)), (Termination::Infeasible, None, true));
+        assert_eq!(read(answer(false, false, -1e50, 1.0)), (Termination::TimeLimit, None, false));
     }
 }
