@@ -88,3 +88,44 @@ impl MonotoneOutput {
         Ok(y.at_most(upper))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OUTPUTS: [MonotoneOutput; 4] = [
+        MonotoneOutput::Identity,
+        MonotoneOutput::Exp { scale: 1.0 },
+        MonotoneOutput::Exp { scale: 0.013 },
+        MonotoneOutput::Logistic,
+    ];
+
+    proptest! {
+        /// The folded bound keeps the limit, and a little more breaks it.
+        #[test]
+        fn the_folded_bound_is_the_limit(y in -20.0..20.0_f64) {
+            for output in OUTPUTS {
+                let t = output.at(y);
+                let bound = output.fold(t).unwrap();
+                prop_assert!(output.at(bound) <= t, "{output:?} {t}");
+                // Near 1 the logistic function has few figures left.
+                let more = if output == MonotoneOutput::Logistic { 1e-6 } else { 1e-9 };
+                prop_assert!(output.at(bound + more) > t || t > 1.0 - 1e-7, "{output:?} {t}");
+            }
+        }
+    }
+
+    #[test]
+    fn limits_beyond_the_range() {
+        for output in &OUTPUTS[1..] {
+            assert_eq!(output.fold(0.0).unwrap(), f64::NEG_INFINITY);
+            assert!(matches!(output.at_most(Linear::default(), -1.0), Err(Error::InvalidBounds { .. })));
+        }
+        assert_eq!(MonotoneOutput::Logistic.fold(1.0).unwrap(), f64::INFINITY);
+        assert!(matches!(MonotoneOutput::Identity.fold(f64::NAN), Err(Error::InvalidOption { name: "threshold", .. })));
+        let wrong = MonotoneOutput::Exp { scale: -1.0 };
+        assert!(matches!(wrong.fold(1.0), Err(Error::InvalidOption { name: "scale", .. })));
+    }
+}

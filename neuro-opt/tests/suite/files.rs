@@ -133,6 +133,9 @@ fn problems_are_read_from_json() {
     for (text, says) in [
         ("{", "problem.json"),
         (r#"{"layers":[],"lb":[],"ub":[],"c":[]}"#, "no layer"),
+        (r#"{"layers":[{"W":[],"b":[]}],"lb":[],"ub":[],"c":[]}"#, "no outputs"),
+        (r#"{"layers":[{"W":[[NaN]],"b":[0]}],"lb":[0],"ub":[1],"c":[1]}"#, "problem.json"),
+        (r#"{"layers":[{"W":[[1e999]],"b":[0]}],"lb":[0],"ub":[1],"c":[1]}"#, "problem.json"),
         (&format!("{{{layers},{}}}", rest.replace(r#""b":0.5,"#, "")), "both"),
         (&format!("{{{layers},{}}}", rest.replace("[0,-1]", "[2,-1]")), "input 0"),
         (&format!("{{{layers},{}}}", rest.replace(r#""c":[2]"#, r#""c":[2,3]"#)), "1 figures"),

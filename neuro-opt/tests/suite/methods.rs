@@ -221,3 +221,19 @@ fn a_repeated_solve_is_reported() {
     // An honest one needs no second time.
     assert_eq!(solve(&Milp::new(&neuro_opt::solver::cbc::Cbc), &problem).repeated, None);
 }
+
+/// No time at all: no solution, and a bound only if it is one.
+#[cfg(feature = "cbc")]
+#[test]
+fn a_program_without_time_holds_nothing_wrong() {
+    let problem = problem(11, &[8, 20, 20, 1]);
+    let optimum = solve(&Search::default(), &problem).outcome.objective.unwrap();
+    let tightening = Tightening::up_to(Level::Crown);
+    let milp = Milp { tightening, ..Milp::new(&neuro_opt::solver::cbc::Cbc) };
+    let limits = Limits::of_time(Duration::from_millis(1));
+    let outcome = milp.optimise(&problem, &limits, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(outcome.outcome.termination, Termination::TimeLimit);
+    assert_eq!(outcome.x.is_some(), outcome.outcome.objective.is_some());
+    let sign = if problem.sense() == Sense::Maximise { 1.0 } else { -1.0 };
+    assert!(outcome.outcome.bound.is_none_or(|bound| sign * (bound - optimum) >= -1e-6));
+}

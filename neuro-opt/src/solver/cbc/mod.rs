@@ -1,6 +1,6 @@
 //! COIN-OR Branch and Cut, through the system's library.
 //!
-//! What CBC is known to get wrong is handled here, each with a test in `tests/suite/cbc_traps.rs`:
+//! What CBC is known to get wrong is handled here, each with a test, in `tests/suite/cbc_traps.rs` or below:
 //!
 //! - *A time limit without a solution* comes with a fractional vector and the objective ∓1e50: what fails
 //!   [`Model::is_feasible`](crate::model::Model::is_feasible) is not held.
@@ -11,7 +11,7 @@
 //!   the check, are confirmed or replaced by a second solve without either.
 //! - *"Unbounded" is said of the relaxation*, whether or not there is a whole-number solution: a solve without the objective tells.
 //! - *A solution must be better by 1e-5* to be taken, unless `increment` says otherwise: it is 1e-9.
-//! - *Preprocessing ends the program* by an assertion on some models with special ordered sets: it is off for these.
+//! - *Preprocessing has ended the program* by an assertion on models with special ordered sets: it is off for these.
 //! - *`sec` is CPU time* unless `timeMode` is `elapsed`.
 //! - *With a gap the reported bound was wrong*: none is ever set.
 //! - *Solves at the same time disturb one another*: a lock is held; [`worker`](super::worker) gets around it with processes.
