@@ -85,17 +85,18 @@ fn models_are_written_as_mps_and_lp() {
     model.optimise(Sense::Maximise, x + Linear::constant(2.0)).unwrap();
     let mps = model.to_mps();
     for line in [
-        "    MAX",
+        "    x0 cost -1.0",
         " L r0",
         " E r1",
         "    x0 r0 2.0",
         "    x1 r0 -3.0",
         "    rhs r1 1.5",
-        "    rhs cost -2.0",
+        "    rhs cost 2.0",
         " LO bnd x0 -1.0",
         " PL bnd x0",
         " UP bnd x1 7.0",
-        " S1 SOS s0",
+        " S1 s0",
+        "    x1 2",
         "    m1 'MARKER' 'INTORG'",
         "ENDATA",
     ] {
