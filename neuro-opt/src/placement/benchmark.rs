@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use neuro_profiler::{SigmoidParams, TwoSegments};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::assignment::{Assignment, alike, ordered, revenue};
 use super::occupancy::MEMORY_TOLERANCE_GB;
@@ -225,7 +227,7 @@ pub(super) struct Solved {
     pub(super) outcome: Outcome,
 }
 
-/// Solves a benchmark's program, beginning with what its rows admit one after another.
+/// Solves a benchmark's program, beginning with the best that its rows admit one after another.
 pub(super) fn solve(
     problem: &Problem<'_>,
     rows: &dyn LatencyRows,
@@ -261,30 +263,52 @@ pub(super) fn solve(
     Ok(Solved { parts, outcome })
 }
 
-/// Requests by payment for memory, each whole on the first server where memory and rows admit it.
+/// Orders in which requests are tried for a first placement.
+const ORDERS: u64 = 200;
+
+/// The best of the placements that come from trying requests one after another, each whole on the first server where memory and rows
+/// admit it: by payment for memory, then in orders near that and near payment alone, servers in turns.
 fn first_fit(problem: &Problem<'_>, rows: &dyn LatencyRows) -> Parts {
     let instance = problem.instance();
-    let mut order: Vec<usize> = (0..instance.requests.len()).collect();
-    let density = |r: &usize| instance.requests[*r].payment / problem.memory_gb[*r];
-    order.sort_by(|a, b| density(b).total_cmp(&density(a)));
-    let mut tenants: Vec<Vec<(usize, u32)>> = vec![Vec::new(); instance.servers.len()];
-    let mut used_gb = vec![0.0; tenants.len()];
-    let mut parts: Parts = vec![Vec::new(); instance.requests.len()];
-    for r in order {
-        for (s, server) in instance.servers.iter().enumerate() {
-            if used_gb[s] + problem.memory_gb[r] > server.memory_gb {
-                continue;
-            }
-            tenants[s].push((r, instance.requests[r].instances));
-            if rows.hold(s, &tenants[s]) {
+    let servers = instance.servers.len();
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let mut best: (f64, Parts) = (0.0, vec![Vec::new(); instance.requests.len()]);
+    for turn in 0..ORDERS {
+        let noise = if turn == 0 { 0.0 } else { 1.0 };
+        let by_memory = turn % 2 == 0;
+        let mut order: Vec<(f64, usize)> = (0..instance.requests.len())
+            .map(|r| {
+                let size = if by_memory { problem.memory_gb[r] } else { 1.0 };
+                (instance.requests[r].payment / size * (1.0 + noise * random.gen_range(-0.5..0.5)), r)
+            })
+            .collect();
+        order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut tenants: Vec<Vec<(usize, u32)>> = vec![Vec::new(); servers];
+        let mut used_gb = vec![0.0; servers];
+        let mut parts: Parts = vec![Vec::new(); instance.requests.len()];
+        let first = if turn == 0 { 0 } else { random.gen_range(0..servers.max(1)) };
+        for (_, r) in order {
+            let whole = instance.requests[r].instances;
+            let fitting = (0..servers).map(|s| (first + s) % servers).find(|s| {
+                let fits = used_gb[*s] + problem.memory_gb[r] <= instance.servers[*s].memory_gb;
+                tenants[*s].push((r, whole));
+                let holds = fits && rows.hold(*s, &tenants[*s]);
+                if !holds {
+                    tenants[*s].pop();
+                }
+                holds
+            });
+            if let Some(s) = fitting {
                 used_gb[s] += problem.memory_gb[r];
-                parts[r] = vec![(s, instance.requests[r].instances)];
-                break;
+                parts[r] = vec![(s, whole)];
             }
-            tenants[s].pop();
+        }
+        let found = revenue(problem, &parts);
+        if found > best.0 {
+            best = (found, parts);
         }
     }
-    parts
+    best.1
 }
 
 /// How a plan ends whose program proves nothing about it.
