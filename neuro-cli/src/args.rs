@@ -667,6 +667,12 @@ pub(crate) struct TrainArgs {
     /// Server-state: hidden widths of the network of the server's state.
     #[arg(long, value_delimiter = ',', default_value = "32,16")]
     pub(crate) head: Vec<usize>,
+    /// Server-state: length of the server's state.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) state: usize,
+    /// Server-state: decay of the head's weights; plans over a network of small weights are proved faster.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) decay: f64,
     /// Server-state: training steps.
     #[arg(long)]
     pub(crate) steps: Option<usize>,

@@ -93,13 +93,19 @@ fn recipe(args: &TrainArgs, dataset: &Dataset, set: &TrainingSet, start: Option<
         Arch::ServerState => {
             let shape = match start.map(Bundle::model) {
                 Some(Model::ServerState(model)) => model.shape().clone(),
-                _ => ServerStateShape { monotone: args.monotone, head: args.head.clone(), ..Default::default() },
+                _ => ServerStateShape {
+                    monotone: args.monotone,
+                    head: args.head.clone(),
+                    state: args.state,
+                    ..Default::default()
+                },
             };
             let default = ServerStateParams::default();
             Recipe::ServerState(ServerStateParams {
                 shape,
                 steps: args.steps.unwrap_or(default.steps),
                 rate: args.rate.unwrap_or(default.rate),
+                decay: args.decay,
                 seed: args.seed,
                 ..default
             })

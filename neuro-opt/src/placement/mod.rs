@@ -17,6 +17,10 @@
 //! method computed.
 
 mod audit;
+mod certificate;
+mod decomposed;
+mod exact;
+mod filling;
 mod greedy;
 mod lns;
 mod occupancy;
@@ -24,6 +28,9 @@ mod problem;
 mod rejection;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
+pub use certificate::{Certificate, ClassProof, Cut, ProofNode, check_certificate};
+pub use decomposed::{Decomposed, DecomposedParams, decomposed};
+pub use exact::{Exact, ExactParams, exact};
 pub use greedy::greedy;
 pub use lns::{Lns, LnsParams, lns};
 pub use problem::{Problem, Profiles};
