@@ -39,7 +39,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use neuro_data::{Catalogue, CleanupVerdict, Host, ReplicaInfo, RunSpec};
 
-pub(crate) use self::cluster::{apply, delete_one, failed, is_code, list, retrying};
+pub(crate) use self::cluster::{apply, delete_one, destroy, is_code, list, retrying};
 pub(crate) use self::counters::read_service_times;
 use self::lease::Lease;
 use self::objects::{PodSettings, RunReplica};
