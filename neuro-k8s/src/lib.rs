@@ -15,6 +15,8 @@ pub mod load;
 pub mod local;
 mod lock;
 mod observer;
+#[cfg(feature = "kube")]
+pub mod operator;
 mod pacer;
 pub mod replay;
 #[cfg(feature = "kube")]

@@ -402,6 +402,27 @@ async fn remove(client: &Client, params: &RolloutParams, diff: &Diff) -> Result<
     Ok(())
 }
 
+/// What runs of a plan, as its Deployments say.
+///
+/// # Errors
+/// The server refuses.
+pub async fn running(client: &Client, params: &RolloutParams) -> Result<Vec<Assignment>> {
+    let deployments = cluster::list::<Deployment>(&params.api(client), &params.selector()).await?;
+    let assignment = |deployment: &Deployment| {
+        let promise = promise_of(deployment)?;
+        Some(Assignment { request: promise.request, server: promise.server, instances: replicas_of(deployment) })
+    };
+    Ok(deployments.iter().filter_map(assignment).collect())
+}
+
+fn promise_of(deployment: &Deployment) -> Option<Promise> {
+    serde_json::from_str(deployment.annotations().get(PROMISE)?).ok()
+}
+
+fn replicas_of(deployment: &Deployment) -> u32 {
+    deployment.spec.replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
+}
+
 /// How a placed request fares on one server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlacedStatus {
@@ -433,8 +454,7 @@ pub async fn status(client: &Client, params: &RolloutParams) -> Result<Vec<Place
     let mut router = Router::new(client.clone(), &params.pods.namespace, routes, lag);
     let mut all = Vec::new();
     for deployment in &deployments {
-        let promise = deployment.annotations().get(PROMISE).and_then(|text| serde_json::from_str::<Promise>(text).ok());
-        let Some(promise) = promise else { continue };
+        let Some(promise) = promise_of(deployment) else { continue };
         let port = params.catalogue.get(&promise.app)?.port;
         let name = deployment.name_any();
         let (mut ready, mut samples, mut troubles) = (0, Vec::new(), Vec::new());
@@ -456,7 +476,7 @@ pub async fn status(client: &Client, params: &RolloutParams) -> Result<Vec<Place
         let measured_s = statistic(promise.sla, &mut samples);
         all.push(PlacedStatus {
             violated: measured_s.is_some_and(|measured_s| measured_s > promise.delay_s),
-            instances: deployment.spec.replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            instances: replicas_of(deployment),
             promise,
             ready,
             measured_s,

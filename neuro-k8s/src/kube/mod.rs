@@ -41,7 +41,8 @@ use neuro_data::{Catalogue, CleanupVerdict, Host, ReplicaInfo, RunSpec};
 
 pub(crate) use self::cluster::{apply, delete_one, destroy, is_code, list, retrying};
 pub(crate) use self::counters::read_service_times;
-use self::lease::Lease;
+pub(crate) use self::lease::Lease;
+pub(crate) use self::objects::memory_gb;
 use self::objects::{PodSettings, RunReplica};
 use self::readiness::{Trouble, is_pod_ready, restarts, trouble};
 pub use self::route::Route;
@@ -295,26 +296,10 @@ fn host_of(node: &Node) -> Host {
     Host {
         name: node.name_any(),
         cpus: capacity("cpu").and_then(|text| text.parse().ok()).unwrap_or(0),
-        memory_gb: capacity("memory").and_then(|text| bytes(&text)).map(|bytes| bytes / 1e9),
+        memory_gb: capacity("memory").and_then(|text| memory_gb(&text)),
         kernel: info.map_or(String::new(), |info| format!("{} {}", info.operating_system, info.kernel_version)),
         ..Host::default()
     }
-}
-
-/// Bytes of a quantity as nodes report memory.
-fn bytes(text: &str) -> Option<f64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" => 1.0,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "Ki" => 1024.0,
-        "Mi" => 1048576.0,
-        "Gi" => 1073741824.0,
-        _ => return None,
-    };
-    Some(digits.parse::<f64>().ok()? * unit)
 }
 
 /// The pressures that a node is under: memory, disk, processes.
@@ -494,6 +479,5 @@ mod tests {
         let host = host_of(&node);
         assert_eq!((host.cpus, host.memory_gb), (16, Some(33.554432)));
         assert_eq!(pressures(&node), ["MemoryPressure"]);
-        assert_eq!(bytes("1Ei"), None);
     }
 }

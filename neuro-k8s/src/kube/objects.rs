@@ -276,6 +276,24 @@ pub(crate) fn quantity(gb: f64) -> Quantity {
     Quantity(format!("{figure}{suffix}"))
 }
 
+/// GB of a quantity; `None` of what is none.
+pub(crate) fn memory_gb(text: &str) -> Option<f64> {
+    let figure = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[figure.len()..] {
+        "" => 1.0,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "Ki" => 1024.0,
+        "Mi" => 1_048_576.0,
+        "Gi" => 1_073_741_824.0,
+        "Ti" => 1_099_511_627_776.0,
+        _ => return None,
+    };
+    Some(figure.parse::<f64>().ok()? * unit / 1e9)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,6 +378,8 @@ mod tests {
     fn quantities_are_in_their_canonical_form() {
         for (gb, text) in [(0.3, "300M"), (1.0, "1G"), (1.2, "1200M"), (0.0, "0"), (1e-9, "1"), (12.0, "12G")] {
             assert_eq!(quantity(gb).0, text);
+            assert!((memory_gb(text).unwrap() - gb).abs() < 1e-12);
         }
+        assert_eq!((memory_gb("30Gi"), memory_gb("1X"), memory_gb("G")), (Some(32.21225472), None, None));
     }
 }

@@ -5,6 +5,6 @@
 
 mod campaign;
 mod fake_cluster;
+mod operator;
 mod requests;
 mod rollout;
-mod operator;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use kube::{Client, Config};
@@ -234,6 +234,26 @@ fn place(path: &str) -> Option<Place> {
     Some(Place { resource, namespace: namespace.to_owned(), name: text(1), sub: text(2) })
 }
 
+/// The parameters of a query, their percent escapes resolved.
+fn parameters(query: &str) -> HashMap<String, String> {
+    let decoded = |text: &str| {
+        let mut bytes = Vec::new();
+        let mut rest = text.bytes();
+        while let Some(byte) = rest.next() {
+            match byte {
+                b'+' => bytes.push(b' '),
+                b'%' => {
+                    let hex: Vec<u8> = rest.by_ref().take(2).collect();
+                    bytes.push(u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap());
+                }
+                byte => bytes.push(byte),
+            }
+        }
+        String::from_utf8(bytes).unwrap()
+    };
+    query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (decoded(k), decoded(v))).collect()
+}
+
 fn refusal(code: u16, reason: &str, message: &str) -> Response {
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code});
     (StatusCode::from_u16(code).unwrap(), axum::Json(status)).into_response()
@@ -243,11 +263,10 @@ async fn handle(
     State(shared): State<Arc<Shared>>,
     method: Method,
     uri: Uri,
-    Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let path = uri.path().to_owned();
+    let (path, query) = (uri.path().to_owned(), parameters(uri.query().unwrap_or_default()));
     let calls = shared.calls.fetch_add(1, Ordering::SeqCst) + 1;
     shared.log.lock().unwrap().push(format!("{method} {path}"));
     shared.called.send_replace(calls);
