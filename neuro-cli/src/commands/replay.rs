@@ -16,12 +16,13 @@ use neuro_k8s::CampaignReport;
 use neuro_k8s::replay::{Replay, ReplayParams, ReplayReport};
 use neuro_k8s::sim::SimCampaignParams;
 
-use super::place::{Place, measure, simulate};
+use super::place::{Place, measure, measure_on_cluster, simulate};
 use super::{read_catalogue, run};
 use crate::args::{ReplayArgs, SimArgs};
 
 pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let place = Place::of(args.target, &SimArgs { sim: args.sim.clone(), kind: None }, &[], args.threads)?;
+    let simulated = SimArgs { sim: args.sim.clone(), kind: None };
+    let place = Place::of(args.target, &simulated, &args.kube, &[], args.threads)?;
     let catalogue = read_catalogue(args.catalogue.as_deref())?;
     let instance =
         Instance::from_json(&read(&args.instance)?).with_context(|| format!("in {}", args.instance.display()))?;
@@ -49,6 +50,7 @@ pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut done = CampaignReport::default();
     match &place {
         Place::Local => done = measure(&runs(None), &args.out, args.lock.as_deref(), catalogue, &interrupt)?,
+        Place::Kube(kube) => done = measure_on_cluster(&runs(None), &args.out, kube, catalogue, &interrupt)?,
         Place::Sim { params, .. } => {
             let kinds: BTreeSet<&str> = replay.runs().iter().map(|run| run.kind.as_str()).collect();
             for kind in &kinds {

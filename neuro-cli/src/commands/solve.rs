@@ -111,7 +111,7 @@ fn promises(audit: &Audit) -> String {
     table::render(&["server", "request", "sla", "promised (s)", "bound (s)", "% of bound"], rows)
 }
 
-fn read_profiles(texts: &[String]) -> anyhow::Result<Profiles> {
+pub(super) fn read_profiles(texts: &[String]) -> anyhow::Result<Profiles> {
     let mut profiles = Profiles::default();
     for text in texts {
         profiles = match text.split_once('=') {

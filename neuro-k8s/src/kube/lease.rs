@@ -85,13 +85,13 @@ impl Lease {
     /// Gives it back.
     pub(crate) async fn release(self) {
         self.renewing.abort();
-        let Ok(Some(lease)) = self.api.get_opt(&self.name).await else { return };
+        let found = retrying("read the Lease", || async { self.api.get_opt(&self.name).await }).await;
+        let Ok(Some(lease)) = found else { return };
         if holder_of(&lease) == self.holder {
-            let only_this = Preconditions {
-                resource_version: lease.metadata.resource_version.clone(),
-                uid: lease.metadata.uid.clone(),
-            };
-            let _ = self.api.delete(&self.name, &DeleteParams::default().preconditions(only_this)).await;
+            let only_this = Preconditions { resource_version: None, uid: lease.metadata.uid.clone() };
+            let params = DeleteParams::default().preconditions(only_this);
+            // Where it cannot be deleted it runs out.
+            let _ = retrying("give the Lease back", || async { self.api.delete(&self.name, &params).await }).await;
         }
     }
 }

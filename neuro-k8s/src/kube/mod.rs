@@ -36,7 +36,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use kube::api::{ListParams, LogParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+pub use kube::Client;
+use kube::{Api, ResourceExt};
 use neuro_data::{Catalogue, CleanupVerdict, Host, ReplicaInfo, RunSpec};
 
 pub(crate) use self::cluster::{apply, delete_one, destroy, is_code, list, retrying};
@@ -85,6 +86,15 @@ impl KubeParams {
             lease: Duration::from_secs(15),
         }
     }
+}
+
+/// A client of the cluster that `kubectl` would speak to: `KUBECONFIG`, `~/.kube/config`, or the pod's own account within a
+/// cluster.
+///
+/// # Errors
+/// There is no such configuration, or it is not understood.
+pub async fn client() -> Result<Client> {
+    Client::try_default().await.map_err(|error| cluster::failed("find a cluster to speak to", error))
 }
 
 /// Name of the Lease that a driver holds.

@@ -1,5 +1,7 @@
 //! The custom resources.
 
+#![allow(unreachable_pub, reason = "the derived schema holds a private copy of each structure")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use neuro_data::Sla;

@@ -449,7 +449,8 @@ impl World {
         let api: Api<InferenceRequest> =
             Api::namespaced(self.operator.client.clone(), &self.operator.params.rollout.pods.namespace);
         let patch = json!({ "status": now });
-        let patched = retrying(&format!("write the status of {name}"), || async {
+        let action = format!("write the status of {name}");
+        let patched = retrying(&action, || async {
             match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
                 // It was deleted meanwhile.
                 Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -487,7 +488,8 @@ impl World {
             action: "Place".to_owned(),
             secondary: None,
         };
-        let _ = self.recorder.publish(&event, &request.object_ref(&())).await;
+        let about = request.object_ref(&());
+        let _ = retrying("emit an Event", || async { self.recorder.publish(&event, &about).await }).await;
     }
 }
 
