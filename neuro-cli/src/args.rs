@@ -12,17 +12,25 @@ use neuro_data::scenario::Scenario;
 #[command(
     name = "neuro",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but some runs are \
-    invalid or failed or some raw files faulty, 130 interrupted."
+    after_help = "First steps:\n  neuro demo                    the whole way in two minutes, on a simulated server\n  \
+    neuro run pairwise --help     measure the services of this machine\n\n\
+    Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but something is invalid (runs, raw files, lines to\n\
+    predict, a plan that does not hold), 130 interrupted.\n\
+    Results go to standard output, progress and complaints to standard error."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// The whole way in two minutes: experiments on a simulated server, profilers, a plan and its replay.
+    #[command(after_help = "Example:\n  neuro demo --out neuro-demo\n\n\
+        Each step prints the command that does the same. Runs that are there already are not done again.")]
+    Demo(DemoArgs),
     /// List the applications that can be deployed.
+    #[command(after_help = "Examples:\n  neuro apps\n  neuro apps --catalogue my-apps.toml --json")]
     Apps {
         /// A TOML file with further applications.
         #[arg(long)]
@@ -92,18 +100,36 @@ pub(crate) enum Command {
         neuro replay --plan plan.json --instance instance.json --target local --duration 30 --json\n\n\
         On this machine the servers of the plan are replayed one after another, whatever their kind.")]
     Replay(ReplayArgs),
+    /// Show what lies in some folders: one HTML file that needs nothing else.
+    #[command(after_help = "Examples:\n  neuro report neuro-out evaluation --out report.html\n  \
+        neuro report . --out report.html --figures pictures\n\n\
+        Whatever is found is shown: datasets, the output of `neuro evaluate --out`, scaling.json, plans, their instances, and the\n\
+        replay.json of `neuro replay`, at any depth up to five.")]
+    Report(ReportArgs),
     /// Work with the simulated servers.
     Sim {
         #[command(subcommand)]
         command: SimCommand,
     },
+    /// Write the completions of a shell to standard output.
+    #[command(
+        after_help = "Examples:\n  neuro completions bash > ~/.local/share/bash-completion/completions/neuro\n  \
+        neuro completions zsh > ~/.zfunc/_neuro\n  neuro completions fish > ~/.config/fish/completions/neuro.fish"
+    )]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Tell the versions of this command and of the solver it is linked to.
+    #[command(after_help = "Example:\n  neuro version --json")]
     Version {
         /// One JSON object on standard output.
         #[arg(long)]
         json: bool,
     },
     /// End what a crash left of a run.
+    #[command(after_help = "Example:\n  neuro destroy --run pairwise_kalman-gru_tclf-rf_0_1a2b3c4d")]
     Destroy {
         /// The run's id, as in its folder's name.
         #[arg(long)]
@@ -132,9 +158,23 @@ pub(crate) enum Command {
     },
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// Folder for everything that is made.
+    #[arg(long, default_value = "neuro-demo")]
+    pub(crate) out: PathBuf,
+    /// Master seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// So many random runs a kind of server.
+    #[arg(long, default_value_t = 400)]
+    pub(crate) runs: u32,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AppCommand {
     /// Serve one application in the foreground.
+    #[command(after_help = "Example:\n  neuro app serve --app tclf-rf --port 8001")]
     Serve(ServeArgs),
 }
 
@@ -291,9 +331,29 @@ pub(crate) struct ReplayArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// Folders.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// The page.
+    #[arg(long, default_value = "report.html")]
+    pub(crate) out: PathBuf,
+    /// Write every picture into this folder too, as SVG.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) figures: Option<PathBuf>,
+    /// Title of the page.
+    #[arg(long, default_value = "neuro report")]
+    pub(crate) title: String,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SimCommand {
     /// Print the built-in parameters, as a file to start from.
+    #[command(after_help = "Example:\n  neuro sim parameters > sim.toml")]
     Parameters,
     /// Fit a simulated server to a measured dataset and report how far it is off on runs that it was not fitted to.
     #[command(after_help = "Examples:\n  neuro sim calibrate --data neuro-out/dataset --out sim.toml\n  \
@@ -422,11 +482,15 @@ fn probability(text: &str) -> Result<f64, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Experiment {
     /// Each application alone.
+    #[command(after_help = "Examples:\n  neuro run baseline --duration 30 --repeats 3 --out out\n  \
+        neuro run baseline --apps tclf-rf,text-bert --json")]
     Baseline {
         #[command(flatten)]
         common: RunArgs,
     },
     /// Every ordered pair of applications, each alone too.
+    #[command(after_help = "Examples:\n  neuro run pairwise --apps kalman-gru,tclf-rf --out out\n  \
+        neuro run pairwise --target sim --kind edge-b --out simulated-pairs")]
     Pairwise {
         #[command(flatten)]
         common: RunArgs,
@@ -438,6 +502,8 @@ pub(crate) enum Experiment {
         rates: Vec<f64>,
     },
     /// Random tenants that fill a server.
+    #[command(after_help = "Examples:\n  neuro run random --runs 10 --memory 4 --out out\n  \
+        neuro run random --target sim --runs 1000 --partly 0.5 --out simulated")]
     Random {
         #[command(flatten)]
         common: RunArgs,
@@ -451,6 +517,61 @@ pub(crate) enum Experiment {
         #[arg(long, default_value_t = 0.0, value_parser = probability)]
         partly: f64,
     },
+    /// Plans of random instances, run: the mixes that an optimiser chooses by some profilers, to learn from.
+    #[command(
+        after_help = "Example:\n  neuro run planned --target sim --profile edge-a=profiler-a --profile edge-b=profiler-b \
+        --duration 300 --out planned\n  neuro ingest planned/runs edge-a/runs --out data-a\n  \
+        neuro train data-a --server edge-a --all-kinds --out profiler-a\n\n\
+        A search seeks out the mixes that a profiler is too hopeful about. Two or three rounds of running its plans and\n\
+        learning from them again mend that."
+    )]
+    Planned(PlannedArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlannedArgs {
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    /// Number of plans.
+    #[arg(long, default_value_t = 40)]
+    pub(crate) plans: u32,
+    /// Scenarios to draw the instances from, in turn.
+    #[arg(long, value_delimiter = ',', default_value = "s1,s2,s3")]
+    pub(crate) scenarios: Vec<Scenario>,
+    /// Servers of an instance.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) servers: usize,
+    /// Kinds of the servers, the better first; each gets an equal share.
+    #[arg(long, value_delimiter = ',', default_value = "edge-a,edge-b")]
+    pub(crate) kinds: Vec<String>,
+    /// Iterations of the search for each plan.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) iterations: u64,
+    /// Where to run them.
+    #[arg(long, value_enum, default_value = "local")]
+    pub(crate) target: TargetKind,
+    /// A TOML file of simulated servers and services; the built-in ones by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sim: Option<PathBuf>,
+    /// Folder for runs and dataset.
+    #[arg(long, default_value = "neuro-planned")]
+    pub(crate) out: PathBuf,
+    /// Master seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Measured window of a run, seconds [default: 10; simulated: 1800]
+    #[arg(long)]
+    pub(crate) duration: Option<f64>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// File that keeps two drivers off this machine.
+    #[arg(long, hide = true)]
+    pub(crate) lock: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -719,6 +840,12 @@ pub(crate) struct TrainArgs {
     /// Server-state: hidden widths of the network of the server's state.
     #[arg(long, value_delimiter = ',', default_value = "32,16")]
     pub(crate) head: Vec<usize>,
+    /// Server-state: length of the server's state.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) state: usize,
+    /// Server-state: decay of the head's weights; plans over a network of small weights are proved faster.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) decay: f64,
     /// Server-state: training steps.
     #[arg(long)]
     pub(crate) steps: Option<usize>,
@@ -837,4 +964,36 @@ pub(crate) struct EvaluateArgs {
     /// One JSON object on standard output.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    /// Goes through the commands that do something themselves.
+    fn leaves(command: &clap::Command, path: &str, visit: &mut dyn FnMut(&clap::Command, &str)) {
+        let subcommands: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+        if subcommands.is_empty() {
+            visit(command, path);
+        }
+        for sub in subcommands {
+            leaves(sub, &format!("{path} {}", sub.get_name()), visit);
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples_that_it_understands() {
+        Args::command().debug_assert();
+        leaves(&Args::command(), "neuro", &mut |command, path| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().map(str::trim).filter(|line| line.starts_with("neuro ")).collect();
+            assert!(examples.iter().any(|line| line.starts_with(path)), "{path}: {help}");
+            for example in examples {
+                let words = example.split(['|', '>']).next().unwrap_or_default().split_whitespace();
+                Args::command().try_get_matches_from(words).unwrap_or_else(|e| unreachable!("{example}: {e}"));
+            }
+        });
+    }
 }

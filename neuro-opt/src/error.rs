@@ -233,6 +233,35 @@ pub enum Error {
         activation: neuro_profiler::network::Activation,
     },
 
+    /// A method that needs more of a profiler than it has.
+    #[error("{method} cannot use the profiler {found:?}: {needed}")]
+    UnsuitedProfiler {
+        /// The method.
+        method: crate::Method,
+        /// The profiler's architecture.
+        found: &'static str,
+        /// What it needs.
+        needed: &'static str,
+    },
+
+    /// A method that fills one server, and more than one.
+    #[error("{method} decides on one server, and the instance has {servers}; take decomposed or lns")]
+    OneServerOnly {
+        /// The method.
+        method: crate::Method,
+        /// How many there are.
+        servers: usize,
+    },
+
+    /// A certificate that proves nothing.
+    #[error("the certificate fails at {place}: {problem}")]
+    Certificate {
+        /// Where.
+        place: String,
+        /// Why.
+        problem: &'static str,
+    },
+
     /// An option is out of its legal range.
     #[error("option {name} is {value}, but must be {required}")]
     InvalidOption {

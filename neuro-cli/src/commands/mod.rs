@@ -1,15 +1,19 @@
 //! One file a subcommand.
 
 mod apps;
+mod completions;
 mod datapoints;
+mod demo;
 mod destroy;
 mod evaluate;
 mod ingest;
 mod operator;
 mod place;
 mod plan;
+mod planned;
 mod predict;
 mod replay;
+mod report;
 mod requests;
 mod run;
 mod sim;
@@ -29,7 +33,11 @@ use crate::args::{AppCommand, Args, Command, DataCommand};
 
 /// Does what the command line asks for.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    match args.command {
+    let Some(command) = args.command else {
+        return completions::overview();
+    };
+    match command {
+        Command::Demo(args) => demo::demo(&args),
         Command::Apps { catalogue, json } => apps::list(&read_catalogue(catalogue.as_deref())?, json),
         Command::App { command: AppCommand::Serve(serve) } => apps::serve(serve),
         Command::Run { experiment } => run::run(experiment),
@@ -45,7 +53,9 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Solve(args) => solve::solve(&args),
         Command::Audit(args) => solve::audit(&args),
         Command::Replay(args) => replay::replay(args),
+        Command::Report(args) => report::report(&args),
         Command::Sim { command } => sim::sim(command),
+        Command::Completions { shell } => Ok(completions::completions(shell)),
         Command::Version { json } => Ok(version::version(json)),
         Command::Destroy { run, target, namespace } => destroy::destroy(&run, target, &namespace),
         Command::Plan { command } => plan::plan(command),

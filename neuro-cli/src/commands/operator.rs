@@ -14,7 +14,7 @@ use neuro_k8s::operator::{
     Operator, OperatorEvent, OperatorParams, PlanError, Planner, Prediction, Profiler, definitions,
 };
 use neuro_k8s::rollout::RolloutParams;
-use neuro_opt::placement::{self, LnsParams, Problem, Profiles};
+use neuro_opt::placement::{self, DecomposedParams, LnsParams, Problem, Profiles};
 
 use super::place::pod_settings;
 use super::read_catalogue;
@@ -47,7 +47,7 @@ fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
             client: client().await?,
             params,
             planner: Arc::new(Search { knowledge: Arc::clone(&knowledge), seed: args.seed }),
-            certifier: Some(Arc::new(Search { knowledge: Arc::clone(&knowledge), seed: args.seed + 1 })),
+            certifier: Some(Arc::new(Decomposition { knowledge: Arc::clone(&knowledge), seed: args.seed })),
             profiler: knowledge,
         };
         operator.run(interrupt.requested(), &mut say).await?;
@@ -111,5 +111,19 @@ impl Planner for Search {
         let params = LnsParams { time: limit, seed: self.seed, ..LnsParams::default() };
         let problem = self.knowledge.problem(instance)?;
         Ok(placement::lns(&problem, &params, &mut |_| ControlFlow::Continue(())).map_err(failed)?.plan)
+    }
+}
+
+/// Decomposition, whose plans come with a proved bound.
+struct Decomposition {
+    knowledge: Arc<Knowledge>,
+    seed: u64,
+}
+
+impl Planner for Decomposition {
+    fn plan(&self, instance: &Instance, limit: Duration) -> Result<Plan, PlanError> {
+        let params = DecomposedParams { time: limit, seed: self.seed, workers: 1, ..DecomposedParams::default() };
+        let problem = self.knowledge.problem(instance)?;
+        Ok(placement::decomposed(&problem, &params, &mut |_| ControlFlow::Continue(())).map_err(failed)?.plan)
     }
 }

@@ -1,5 +1,6 @@
 //! Where runs are done: on this machine, on a cluster or on simulated servers.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -145,6 +146,39 @@ pub(super) fn measure(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let campaign = drive_campaign(&mut target, runs, &driver, interrupt, &mut progress);
     Ok(runtime.block_on(campaign)?)
+}
+
+/// Runs each run on a server of its kind; on this machine or a cluster one after another, whatever their kinds.
+pub(super) fn run_by_kind(
+    place: &Place,
+    runs: &[(String, RunSpec)],
+    out: &Path,
+    lock: Option<&Path>,
+    catalogue: Catalogue,
+    interrupt: &Interrupt,
+) -> anyhow::Result<CampaignReport> {
+    let of = |wanted: Option<&str>| -> Vec<RunSpec> {
+        let of_kind = runs.iter().filter(|(kind, _)| wanted.is_none_or(|wanted| kind == wanted));
+        of_kind.map(|(_, spec)| spec.clone()).collect()
+    };
+    let params = match place {
+        Place::Local => return measure(&of(None), out, lock, catalogue, interrupt),
+        Place::Kube(args) => return measure_on_cluster(&of(None), out, args, catalogue, interrupt),
+        Place::Sim { params, .. } => params,
+    };
+    let kinds: BTreeSet<&str> = runs.iter().map(|(kind, _)| kind.as_str()).collect();
+    for kind in &kinds {
+        params.server(kind)?;
+    }
+    let campaign = SimCampaignParams::new(out, tool());
+    let mut done = CampaignReport::default();
+    for kind in kinds {
+        let report = simulate(&of(Some(kind)), &campaign, params, kind, interrupt)?;
+        done.finished_before += report.finished_before;
+        done.complete += report.complete;
+        done.left += report.left;
+    }
+    Ok(done)
 }
 
 /// Namespace, image and pull policy of pods.

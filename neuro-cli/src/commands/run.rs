@@ -9,11 +9,12 @@ use neuro_k8s::CampaignReport;
 use neuro_k8s::sim::{Keep, SimCampaignParams};
 
 use super::place::{Place, measure, measure_on_cluster, simulate};
-use super::read_catalogue;
+use super::{planned, read_catalogue};
 use crate::args::Experiment;
 
 pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
     let common = match &experiment {
+        Experiment::Planned(args) => return planned::planned(args),
         Experiment::Baseline { common } | Experiment::Pairwise { common, .. } | Experiment::Random { common, .. } => {
             common
         }
@@ -48,6 +49,7 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
             let again = |run: RunSpec| (0..common.repeats).map(move |repeat| RunSpec { repeat, ..run.clone() });
             random(&params, &apps, filling, *runs).flat_map(again).collect()
         }
+        Experiment::Planned(_) => Vec::new(),
     };
     anyhow::ensure!(!runs.is_empty(), "no run fits: the memory is too small for any tenant, or no run was asked for");
     let runs = in_measuring_order(runs, common.seed);
@@ -89,7 +91,7 @@ fn applications(asked: &[String], catalogue: &Catalogue, place: &Place) -> anyho
         .collect()
 }
 
-fn print_json(report: &CampaignReport, dataset: &Dataset) {
+pub(super) fn print_json(report: &CampaignReport, dataset: &Dataset) {
     let object = serde_json::json!({
         "dataset": dataset.path(),
         "finished_before": report.finished_before,

@@ -3,6 +3,8 @@ use crate::{Error, Result};
 
 /// How far a basic variable may lie outside its bounds.
 const FEASIBLE: f64 = 1e-9;
+/// Reduced costs below that are taken for 0: a variable that moved to its other bound for the sake of rounding could move for ever.
+const DUAL_FEASIBLE: f64 = 1e-11;
 /// The smallest pivot.
 const PIVOT: f64 = 1e-7;
 /// Pivots after which the tableau is computed afresh.
@@ -90,13 +92,18 @@ impl Simplex {
                 return Err(Error::InvalidInputBounds { input, lower, upper });
             }
         }
+        Ok(Self::of_box(lower.to_vec(), upper.to_vec()))
+    }
+
+    /// The same, of bounds that are known to be finite and in order.
+    pub(crate) fn of_box(lower: Vec<f64>, upper: Vec<f64>) -> Self {
         let columns = lower.len();
-        Ok(Self {
+        Self {
             columns,
             cost: vec![0.0; columns],
             matrix: Vec::new(),
-            lower: lower.to_vec(),
-            upper: upper.to_vec(),
+            lower,
+            upper,
             tableau: Vec::new(),
             reduced: vec![0.0; columns],
             basic: Vec::new(),
@@ -107,7 +114,7 @@ impl Simplex {
             since_refresh: 0,
             pivots: 0,
             proof: None,
-        })
+        }
     }
 
     /// Number of columns.
@@ -294,9 +301,9 @@ impl Simplex {
     /// Puts each non-basic variable at the bound that its reduced cost asks for.
     fn make_dual_feasible(&mut self) {
         for column in 0..self.columns {
-            let wanted = if self.reduced[column] > 0.0 {
+            let wanted = if self.reduced[column] > DUAL_FEASIBLE {
                 false
-            } else if self.reduced[column] < 0.0 {
+            } else if self.reduced[column] < -DUAL_FEASIBLE {
                 true
             } else {
                 continue;
@@ -421,11 +428,12 @@ impl Simplex {
                     self.pivot(row, column, below);
                     refreshed = false;
                 }
-                None if refreshed || self.since_refresh == 0 => {
-                    self.proof = Some(row);
-                    return LpStatus::Infeasible;
-                }
                 None => {
+                    self.proof = Some(row);
+                    if refreshed || self.since_refresh == 0 || self.is_proved_infeasible() {
+                        return LpStatus::Infeasible;
+                    }
+                    self.proof = None;
                     self.refresh();
                     refreshed = true;
                 }
@@ -555,6 +563,24 @@ impl Simplex {
             }
         }
         self.close(sum, terms, &rest, &size) > 0.0
+    }
+
+    /// Of a program that no values meet: weights of the rows, in their order, by which Σ weight·row is above what the columns allow.
+    pub(crate) fn infeasibility_weights(&self) -> Vec<f64> {
+        let mut weights = vec![0.0; self.rows()];
+        let Some(row) = self.proof else { return weights };
+        let n = self.columns;
+        let variable = self.basic[row];
+        let own = &self.tableau[row * n..(row + 1) * n];
+        let sign = if self.value[row] < self.lower[variable] { 1.0 } else { -1.0 };
+        for (weight, variable) in
+            own.iter().map(|t| -sign * t).zip(self.nonbasic.iter().copied()).chain([(sign, variable)])
+        {
+            if variable >= n {
+                weights[variable - n] = weight;
+            }
+        }
+        weights
     }
 
     /// Adds the least of weight·variable to (sum, size).

@@ -79,9 +79,34 @@ pub struct Lns {
 ///
 /// A parameter is out of its range, a profiler cannot predict a server, or [`Error::FailedAudit`].
 pub fn lns(problem: &Problem<'_>, params: &LnsParams, observer: Observer<'_>) -> Result<Lns> {
+    let start = Instant::now();
+    let Found { placement, iterations, termination } = search(problem, params, greedy::place(problem)?, observer)?;
+    let outcome = Outcome {
+        termination,
+        objective: Some(problem.revenue(&placement)),
+        bound: None,
+        nodes: 0,
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    Ok(Lns { plan: plan_of(problem, Method::Lns, &placement, &outcome)?, iterations })
+}
+
+/// What [`search`] found.
+pub(super) struct Found {
+    pub(super) placement: Placement,
+    pub(super) iterations: u64,
+    pub(super) termination: Termination,
+}
+
+/// Searches from a placement on.
+pub(super) fn search(
+    problem: &Problem<'_>,
+    params: &LnsParams,
+    first: Placement,
+    observer: Observer<'_>,
+) -> Result<Found> {
     params.check()?;
     let start = Instant::now();
-    let first = greedy::place(problem)?;
     let shared = Shared {
         best: Mutex::new((problem.revenue(&first), first.clone())),
         iterations: AtomicU64::new(0),
@@ -114,18 +139,12 @@ pub fn lns(problem: &Problem<'_>, params: &LnsParams, observer: Observer<'_>) ->
     results.into_iter().collect::<Result<Vec<()>>>()?;
     let iterations = shared.iterations.load(Ordering::Relaxed);
     let (_, placement) = shared.best.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let outcome = Outcome {
-        termination: match (interrupted, params.iterations) {
-            (true, _) => Termination::Interrupted,
-            (_, Some(most)) if iterations >= most * params.workers as u64 => Termination::IterationLimit,
-            _ => Termination::TimeLimit,
-        },
-        objective: Some(problem.revenue(&placement)),
-        bound: None,
-        nodes: 0,
-        seconds: start.elapsed().as_secs_f64(),
+    let termination = match (interrupted, params.iterations) {
+        (true, _) => Termination::Interrupted,
+        (_, Some(most)) if iterations >= most * params.workers as u64 => Termination::IterationLimit,
+        _ => Termination::TimeLimit,
     };
-    Ok(Lns { plan: plan_of(problem, Method::Lns, &placement, &outcome)?, iterations })
+    Ok(Found { placement, iterations, termination })
 }
 
 /// How often the observer is asked.

@@ -17,6 +17,10 @@
 //! method computed.
 
 mod audit;
+mod certificate;
+mod decomposed;
+mod exact;
+mod filling;
 mod greedy;
 mod lns;
 mod occupancy;
@@ -24,6 +28,9 @@ mod problem;
 mod rejection;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
+pub use certificate::{Certificate, ClassProof, Cut, ProofNode, check_certificate};
+pub use decomposed::{Decomposed, DecomposedParams, decomposed};
+pub use exact::{Exact, ExactParams, exact};
 pub use greedy::greedy;
 pub use lns::{Lns, LnsParams, lns};
 pub use problem::{Problem, Profiles};
@@ -58,6 +65,7 @@ fn plan_of(problem: &Problem<'_>, method: Method, placement: &Placement, outcome
         assignments: assignments.collect(),
         rejected: rejection::rejections(problem, placement)?,
         audit: None,
+        trace: Vec::new(),
     };
     let audit = audit(problem, &plan)?;
     if let Some(finding) = audit.findings.first() {

@@ -5,6 +5,7 @@ use neuro_data::instance::Instance;
 use neuro_profiler::server_state::{CompiledHead, CompiledTerms};
 use neuro_profiler::{Bundle, Load, Model, Profiler, sla_index};
 
+use super::filling::{Filling, Interference};
 use crate::{Error, Result};
 
 /// Profilers by kind of server, or one for every kind.
@@ -118,6 +119,40 @@ impl<'a> Problem<'a> {
     /// The kind of a server.
     pub(crate) fn kind(&self, server: usize) -> &Kind<'a> {
         &self.kinds[self.kind_of[server]]
+    }
+
+    /// The requests that a kind of server may be given.
+    pub(crate) fn admissible(&self, kind: usize) -> Vec<usize> {
+        (0..self.instance.requests.len()).filter(|r| !self.kinds[kind].beyond_training[*r]).collect()
+    }
+
+    /// A server to fill with these requests, at prices that take from what they pay.
+    pub(crate) fn filling(
+        &self,
+        requests: &[usize],
+        prices: &[f64],
+        capacity_gb: f64,
+        interference: &dyn Interference,
+    ) -> Filling {
+        let profit = |r: &usize| self.instance.requests[*r].payment - prices[*r];
+        let memory_gb = requests.iter().map(|r| self.memory_gb[*r]).collect();
+        let most = vec![1; requests.len()];
+        Filling::new(requests.iter().map(profit).collect(), memory_gb, most, capacity_gb, interference)
+    }
+
+    /// Whether every promise holds on a server of a kind, with `pieces` of `instances` each of these requests.
+    pub(crate) fn holds(&self, kind: usize, pieces: &[u32], requests: &[usize], instances: &[u32]) -> Result<bool> {
+        let of = &self.kinds[kind];
+        let held: Vec<(usize, f64)> = pieces
+            .iter()
+            .zip(requests.iter().zip(instances))
+            .filter(|(pieces, _)| **pieces > 0)
+            .map(|(pieces, (request, n))| (*request, f64::from(*pieces) * f64::from(*n)))
+            .collect();
+        let loads: Vec<Load> = held.iter().map(|(r, instances)| Load { instances: *instances, ..of.loads[*r] }).collect();
+        let promises = of.bundle.promises(&loads)?;
+        let requests = &self.instance.requests;
+        Ok(held.iter().zip(promises).all(|((r, _), times)| times[sla_index(requests[*r].sla)] <= requests[*r].delay_s))
     }
 
     /// The revenue of a placement.

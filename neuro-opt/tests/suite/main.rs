@@ -12,4 +12,5 @@ mod files;
 mod methods;
 mod network;
 mod placement;
+mod proofs;
 mod simplex;

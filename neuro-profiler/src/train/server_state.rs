@@ -38,6 +38,13 @@ pub struct ServerStateParams {
     pub delta: f64,
     /// Longest gradient. Default 1.
     pub clip: f64,
+    /// By what share of it, times the learning rate, each weight of the network of h shrinks in a step, at least 0. Default 0.
+    ///
+    /// Small weights cancel less: bounds on the network are then tighter, and what is proved with them is proved faster (I. Loshchilov,
+    /// F. Hutter, "Decoupled weight decay regularization", ICLR, 2019, arXiv:1711.05101; K. Y. Xiao et al., "Training for faster
+    /// adversarial robustness verification via inducing ReLU stability", ICLR, 2019, arXiv:1809.03008).
+    #[serde(default)]
+    pub decay: f64,
     /// Looks at the validation runs; the training stops after `patience` of them without progress. Default 40.
     pub checks: usize,
     /// Default 40: never before the end.
@@ -56,6 +63,7 @@ impl Default for ServerStateParams {
             warm_up: 100,
             delta: 0.05,
             clip: 1.0,
+            decay: 0.0,
             checks: 40,
             patience: 40,
             seed: 1,
@@ -75,7 +83,11 @@ impl ServerStateParams {
         positive("checks", self.checks as f64)?;
         positive("rate", self.rate)?;
         positive("delta", self.delta)?;
-        positive("clip", self.clip)
+        positive("clip", self.clip)?;
+        if !(self.decay.is_finite() && self.decay >= 0.0) {
+            return Err(Error::InvalidOption { name: "decay", value: self.decay, required: "finite and at least 0" });
+        }
+        Ok(())
     }
 }
 
@@ -352,6 +364,12 @@ impl<'a> ServerStateTrainer<'a> {
     pub fn step(&mut self, batch: &[usize], rate: f32) -> f64 {
         let loss = self.loss_and_gradient(batch);
         self.adam.step(&mut self.parameters, &self.gradient, rate, self.params.clip as f32);
+        let kept = 1.0 - rate * self.params.decay as f32;
+        if kept < 1.0 {
+            for layer in 0..=self.params.shape.head.len() {
+                self.head.weight_indices(layer).for_each(|(_, index)| self.parameters[index] *= kept);
+            }
+        }
         for (index, sign) in &self.signs {
             let weight = &mut self.parameters[*index];
             *weight = sign * (sign * *weight).max(0.0);

@@ -1,0 +1,112 @@
+//! One server to fill: which requests, for the most profit.
+//!
+//! # The problem
+//!
+//! Items i with profit w_i, memory m_i and contribution g_i ∈ R^d a piece, x_i ∈ {0, …, u_i} pieces of each:
+//!
+//! maximise Σ w_i x_i subject to Σ m_i x_i ≤ C and, wherever x_i > 0, the promises of i hold at the *coordinates* y = Σ g_i x_i.
+//!
+//! A whole request is one piece; where requests may be split, an instance is a piece. Placing on one server is this problem with
+//! payments as profits, pricing in a decomposition is it with reduced ones.
+//!
+//! # How it is solved
+//!
+//! By branch and bound on boxes of y and on x together ([`Tree`]). On a box an [`Interference`] says of each item whether its promises
+//! hold, fail or are open, and gives a line a·y + c below each open prediction; the relaxation is a linear program of memory, box and
+//! those lines.
+
+mod interference;
+mod local;
+mod reach;
+mod region;
+mod shared_state;
+mod tree;
+
+pub(crate) use interference::{Interference, Judgement, Line, Promise, Verdict};
+pub(crate) use local::improve;
+pub(crate) use reach::Reach;
+pub(crate) use region::{Branch, Budget, Region};
+pub(crate) use shared_state::SharedState;
+pub(crate) use tree::{RowKey, Solution, Tree, TreeNode, TreeParams, settle};
+
+/// What to fill one server with.
+#[derive(Clone, Debug)]
+pub(crate) struct Filling {
+    /// Profit of a piece.
+    pub(crate) profits: Vec<f64>,
+    /// Memory of a piece, GB.
+    pub(crate) memory_gb: Vec<f64>,
+    /// Most pieces of each item.
+    pub(crate) most: Vec<u32>,
+    /// Memory that is there, GB.
+    pub(crate) capacity_gb: f64,
+    /// d.
+    pub(crate) dimension: usize,
+    /// What a piece adds to y, items × d.
+    pub(crate) contributions: Vec<f64>,
+    /// By coordinate the items that raise it and those that lower it, most per GB first.
+    orders: Vec<[Vec<u32>; 2]>,
+}
+
+/// By how much a figure of y may be off, in units of the largest it can be: boxes are wider by that.
+pub(crate) const COORDINATE_SLACK: f64 = 1e-10;
+
+impl Filling {
+    pub(crate) fn new(
+        profits: Vec<f64>,
+        memory_gb: Vec<f64>,
+        most: Vec<u32>,
+        capacity_gb: f64,
+        interference: &dyn Interference,
+    ) -> Self {
+        let dimension = interference.dimension();
+        let contributions: Vec<f64> =
+            (0..profits.len()).flat_map(|item| interference.contribution(item).iter().copied()).collect();
+        let per_gb = |item: usize, k: usize| contributions[item * dimension + k] / memory_gb[item].max(1e-9);
+        let orders = (0..dimension).map(|k| {
+            let mut raising: Vec<u32> =
+                (0..profits.len() as u32).filter(|i| contributions[*i as usize * dimension + k] > 0.0).collect();
+            raising.sort_by(|a, b| per_gb(*b as usize, k).total_cmp(&per_gb(*a as usize, k)));
+            let mut lowering: Vec<u32> =
+                (0..profits.len() as u32).filter(|i| contributions[*i as usize * dimension + k] < 0.0).collect();
+            lowering.sort_by(|a, b| per_gb(*a as usize, k).total_cmp(&per_gb(*b as usize, k)));
+            [raising, lowering]
+        });
+        let orders = orders.collect();
+        Self { profits, memory_gb, most, capacity_gb, dimension, contributions, orders }
+    }
+
+    /// Number of items.
+    pub(crate) fn items(&self) -> usize {
+        self.profits.len()
+    }
+
+    /// What a piece of an item adds to y.
+    pub(crate) fn contribution(&self, item: usize) -> &[f64] {
+        &self.contributions[item * self.dimension..(item + 1) * self.dimension]
+    }
+
+    /// y of these pieces.
+    pub(crate) fn coordinates(&self, pieces: &[f64]) -> Vec<f64> {
+        let mut y = vec![0.0; self.dimension];
+        for (item, pieces) in pieces.iter().enumerate().filter(|(_, pieces)| **pieces != 0.0) {
+            y.iter_mut().zip(self.contribution(item)).for_each(|(y, c)| *y += pieces * c);
+        }
+        y
+    }
+
+    /// Profit of these pieces.
+    pub(crate) fn profit(&self, pieces: &[u32]) -> f64 {
+        pieces.iter().zip(&self.profits).map(|(x, w)| f64::from(*x) * w).sum()
+    }
+
+    /// Memory of these pieces, GB.
+    pub(crate) fn used_gb(&self, pieces: &[u32]) -> f64 {
+        pieces.iter().zip(&self.memory_gb).map(|(x, m)| f64::from(*x) * m).sum()
+    }
+
+    /// Other profits.
+    pub(crate) fn with_profits(&self, profits: Vec<f64>) -> Self {
+        Self { profits, ..self.clone() }
+    }
+}
