@@ -551,6 +551,8 @@ pub(crate) struct PlannedArgs {
     /// Where to run them.
     #[arg(long, value_enum, default_value = "local")]
     pub(crate) target: TargetKind,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
     /// A TOML file of simulated servers and services; the built-in ones by default.
     #[arg(long, value_name = "FILE")]
     pub(crate) sim: Option<PathBuf>,

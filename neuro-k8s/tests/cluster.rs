@@ -148,6 +148,7 @@ fn everything_on_the_first(instance: &Instance) -> Plan {
         assignments: instance.requests.iter().map(assignment).collect(),
         rejected: Vec::new(),
         audit: None,
+        trace: Vec::new(),
     }
 }
 

@@ -559,6 +559,7 @@ fn keeping(kept: &[Assignment], instance: &Instance, new: Option<&Plan>) -> Plan
         assignments: kept.to_vec(),
         rejected: rejected.collect(),
         audit: None,
+        trace: Vec::new(),
     }
 }
 

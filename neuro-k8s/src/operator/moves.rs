@@ -133,6 +133,7 @@ mod tests {
             assignments,
             rejected: Vec::new(),
             audit: Some(serde_json::json!({ "promises": promises })),
+            trace: Vec::new(),
         }
     }
 

@@ -63,8 +63,8 @@ impl Planner for FirstFit {
             }
         }
         let (method, termination) = ("first fit".to_owned(), "complete".to_owned());
-        let (bound, gap, seconds, audit) = (self.bound, None, 0.0, None);
-        Ok(Plan { method, objective, bound, gap, seconds, termination, assignments, rejected, audit })
+        let (bound, gap, seconds, audit, trace) = (self.bound, None, 0.0, None, Vec::new());
+        Ok(Plan { method, objective, bound, gap, seconds, termination, assignments, rejected, audit, trace })
     }
 }
 
