@@ -8,7 +8,9 @@ mod destroy;
 mod evaluate;
 mod explain;
 mod ingest;
+mod operator;
 mod place;
+mod plan;
 mod planned;
 mod predict;
 mod replay;
@@ -62,7 +64,9 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Sim { command } => sim::sim(command),
         Command::Completions { shell } => Ok(completions::completions(shell)),
         Command::Version { json } => Ok(version::version(json)),
-        Command::Destroy { run, target } => destroy::destroy(&run, target),
+        Command::Destroy { run, target, namespace } => destroy::destroy(&run, target, &namespace),
+        Command::Plan { command } => plan::plan(command),
+        Command::Operator { command } => operator::operator(command),
     }
 }
 
@@ -80,6 +84,10 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 _ => None,
             })
     });
+    let cluster = error.chain().find_map(|cause| cause.downcast_ref::<neuro_k8s::Error>());
+    if matches!(cluster, Some(neuro_k8s::Error::NodeChoice { .. } | neuro_k8s::Error::Namespace { .. })) {
+        return ExitCode::from(2);
+    }
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
     let is_input = problem.is_some_and(|error| {
         use neuro_opt::Error::{Data, InvalidOption, NoProfile, Request, UnsuitedProfiler};
