@@ -12,7 +12,8 @@ use neuro_data::instance::Instance;
 use neuro_data::plan::{Plan, TracePoint};
 use neuro_k8s::Interrupt;
 use neuro_opt::placement::{
-    self, Audit, Certificate, DecomposedParams, ExactParams, Finding, LnsParams, MilpParams, NeuroParams, PerxParams, Problem, Profiles, ScalOranParams,
+    self, Audit, Certificate, DecomposedParams, ExactParams, Finding, LnsParams, MilpParams, NeuroParams, PerxParams,
+    Problem, Profiles, ScalOranParams,
 };
 use neuro_opt::solver::worker::Worker;
 use neuro_profiler::Bundle;
@@ -182,7 +183,9 @@ pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         let verdict = if audit.holds() { "the plan holds" } else { "the plan does not hold" };
         output::print(&format!("revenue {:.2}; {verdict}\n", audit.revenue));
         if let Some(bound) = proved {
-            output::print(&format!("no placement of whole requests has more than {bound:.4}: the certificate proves it\n"));
+            output::print(&format!(
+                "no placement of whole requests has more than {bound:.4}: the certificate proves it\n"
+            ));
         }
     }
     Ok(if audit.holds() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })

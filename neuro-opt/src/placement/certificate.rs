@@ -21,7 +21,9 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
-use super::filling::{Branch, Budget, Filling, Interference, Judgement, Region, RowKey, SharedState, Solution, TreeNode, settle};
+use super::filling::{
+    Branch, Budget, Filling, Interference, Judgement, Region, RowKey, SharedState, Solution, TreeNode, settle,
+};
 use crate::{Error, Method, Result};
 
 /// A proof that no placement has more revenue than [`Certificate::bound`].
@@ -165,9 +167,8 @@ pub fn check_certificate(problem: &Problem<'_>, certificate: &Certificate) -> Re
         if class.bound.is_nan() {
             return fail(place("bound"), "it is not a number");
         }
-        ClassCheck::new(problem, class, server, &certificate.prices)?.run(&|node, problem| {
-            Error::Certificate { place: format!("classes[{c}].tree[{node}]"), problem }
-        })?;
+        ClassCheck::new(problem, class, server, &certificate.prices)?
+            .run(&|node, problem| Error::Certificate { place: format!("classes[{c}].tree[{node}]"), problem })?;
         bound += members.len() as f64 * class.bound.max(0.0);
     }
     if is_covered.contains(&false) {
@@ -194,8 +195,7 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
         let capacity_gb = problem.instance().servers[server].memory_gb;
         let requests = problem.admissible(kind);
         let basis = Some((matrix(&proof.basis)?, matrix(&proof.inverse)?));
-        let interference =
-            SharedState::new(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, basis)?;
+        let interference = SharedState::new(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, basis)?;
         let filling = problem.filling(&requests, prices, capacity_gb, &interference);
         Ok(Self { proof, interference, filling, is_seen: vec![false; proof.tree.len()] })
     }
@@ -239,7 +239,11 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
             return Err(failure(place, "it leaves out what may have more profit than the bound"));
         }
         region.budget = Some(Arc::new(Budget {
-            ends: weights.iter().enumerate().map(|(i, w)| if *w >= 0.0 { region.least[i] } else { region.most[i] }).collect(),
+            ends: weights
+                .iter()
+                .enumerate()
+                .map(|(i, w)| if *w >= 0.0 { region.least[i] } else { region.most[i] })
+                .collect(),
             losses: weights.iter().map(|w| w.abs()).collect(),
             limit: bound - worth + 1e-9,
         }));
@@ -255,7 +259,9 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
         };
         let (branch, halves) = match *cut {
             Cut::Pieces(item, pieces, halves) if item < filling.items() => (Branch::Pieces { item, pieces }, halves),
-            Cut::State(k, at, halves) if k < filling.dimension && at.is_finite() => (Branch::Coordinate { k, at }, halves),
+            Cut::State(k, at, halves) if k < filling.dimension && at.is_finite() => {
+                (Branch::Coordinate { k, at }, halves)
+            }
             _ => return Err(failure(place, "it is cut at what does not exist")),
         };
         for (upper, half) in [false, true].into_iter().zip(halves) {
@@ -272,7 +278,8 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
     /// For any duals λ: −Σ w_i x_i = Σ λ_r·row_r + Σ d_i x_i with d = −w − Σ λ_r·a_r, each term of which is at least its least.
     fn dual_bound(&self, node: &ProofNode, region: &Region, judgement: &Judgement) -> (f64, Vec<f64>) {
         let (filling, d) = (&self.filling, self.filling.dimension);
-        let mut weights: Vec<f64> = if node.empty { vec![0.0; filling.items()] } else { filling.profits.iter().map(|w| -w).collect() };
+        let mut weights: Vec<f64> =
+            if node.empty { vec![0.0; filling.items()] } else { filling.profits.iter().map(|w| -w).collect() };
         let mut sum = 0.0;
         let pieces = |item: usize| (f64::from(region.least[item]), f64::from(region.most[item]));
         for (code, dual) in &node.duals {
@@ -284,7 +291,9 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
                 (a, Some(region.low[code - 1] - 1e-10), region.high[code - 1] + 1e-10)
             } else {
                 let (item, which) = ((code - 1 - d) / 2, (code - 1 - d) % 2);
-                let Some(promise) = judgement.open.iter().find(|p| p.item == item && p.which == which) else { continue };
+                let Some(promise) = judgement.open.iter().find(|p| p.item == item && p.which == which) else {
+                    continue;
+                };
                 let line = &judgement.lines[promise.line];
                 let big = if region.least[item] > 0 { 0.0 } else { (line.highest - promise.limit).max(0.0) };
                 let slope = |i: usize| crate::rounding::dot(&line.slope, filling.contribution(i));

@@ -227,7 +227,8 @@ impl<'p, 'a> Run<'p, 'a> {
                 if self.params.certificate {
                     let name = |class: &Class<'_, '_>| &self.problem.instance().servers[class.servers[0]].name;
                     let proofs = self.classes.iter().zip(&solutions);
-                    let classes = proofs.map(|(class, solution)| ClassProof::of(name(class), &class.interference, solution));
+                    let classes =
+                        proofs.map(|(class, solution)| ClassProof::of(name(class), &class.interference, solution));
                     self.certificate = Some(Certificate { bound, prices: at.clone(), classes: classes.collect() });
                 }
                 self.prices = at;
@@ -276,7 +277,12 @@ impl<'p, 'a> Run<'p, 'a> {
                     .iter()
                     .zip(&seeds)
                     .zip(&most)
-                    .map(|((class, seed), most)| scope.spawn({ let prices = &prices; move || class.generate(problem, prices, *most, *seed) }))
+                    .map(|((class, seed), most)| {
+                        scope.spawn({
+                            let prices = &prices;
+                            move || class.generate(problem, prices, *most, *seed)
+                        })
+                    })
                     .collect();
                 handles.into_iter().map(|handle| handle.join().unwrap_or(Err(Error::WorkerPanicked))).collect()
             });
@@ -302,7 +308,12 @@ impl<'p, 'a> Run<'p, 'a> {
 
     /// A better plan from `first` on; whether the observer broke off.
     fn plan(&mut self, first: Placement, time: Duration, observer: Observer<'_>) -> Result<bool> {
-        let lns = LnsParams { time, workers: self.params.workers, seed: self.params.seed + self.pricings, ..LnsParams::default() };
+        let lns = LnsParams {
+            time,
+            workers: self.params.workers,
+            seed: self.params.seed + self.pricings,
+            ..LnsParams::default()
+        };
         let (bound, start, gap) = (self.bound, self.start, self.params.gap);
         let mut stopped = false;
         let found = search(self.problem, &lns, first, &mut |progress| {
@@ -462,7 +473,15 @@ impl<'p, 'a> Class<'p, 'a> {
         let free = vec![0.0; instance.requests.len()];
         let filling = problem.filling(&requests, &free, capacity_gb, &interference);
         let most = filling.profits.iter().filter(|profit| **profit > 0.0).sum::<f64>() + 1.0;
-        Ok(Self { servers: vec![server], requests, interference, filling, pool: Vec::new(), known: HashSet::new(), most })
+        Ok(Self {
+            servers: vec![server],
+            requests,
+            interference,
+            filling,
+            pool: Vec::new(),
+            known: HashSet::new(),
+            most,
+        })
     }
 
     /// What runs on a server, pieces by item.
@@ -483,7 +502,8 @@ impl<'p, 'a> Class<'p, 'a> {
     fn generate(&self, problem: &Problem<'_>, prices: &[f64], most: f64, seed: u64) -> Result<Vec<Vec<u32>>> {
         let filling = self.filling.with_profits(self.reduced(problem, prices));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut ranked: Vec<(f64, &Vec<u32>)> = self.pool.iter().map(|pieces| (filling.profit(pieces), pieces)).collect();
+        let mut ranked: Vec<(f64, &Vec<u32>)> =
+            self.pool.iter().map(|pieces| (filling.profit(pieces), pieces)).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut found = Vec::new();
         for (_, start) in ranked.into_iter().take(STARTS) {
@@ -539,7 +559,8 @@ struct Master {
 
 impl Master {
     fn new(payments: &[f64], classes: &[Class<'_, '_>]) -> Self {
-        let upper: Vec<f64> = payments.iter().map(|p| p.max(0.0)).chain(classes.iter().map(|class| class.most)).collect();
+        let upper: Vec<f64> =
+            payments.iter().map(|p| p.max(0.0)).chain(classes.iter().map(|class| class.most)).collect();
         let mut lp = Simplex::of_box(vec![0.0; upper.len()], upper);
         let servers = classes.iter().map(|class| class.servers.len() as f64);
         let cost: Vec<f64> = payments.iter().map(|_| 1.0).chain(servers).collect();

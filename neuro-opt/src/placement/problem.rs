@@ -149,7 +149,8 @@ impl<'a> Problem<'a> {
             .filter(|(pieces, _)| **pieces > 0)
             .map(|(pieces, (request, n))| (*request, f64::from(*pieces) * f64::from(*n)))
             .collect();
-        let loads: Vec<Load> = held.iter().map(|(r, instances)| Load { instances: *instances, ..of.loads[*r] }).collect();
+        let loads: Vec<Load> =
+            held.iter().map(|(r, instances)| Load { instances: *instances, ..of.loads[*r] }).collect();
         let promises = of.bundle.promises(&loads)?;
         let requests = &self.instance.requests;
         Ok(held.iter().zip(promises).all(|((r, _), times)| times[sla_index(requests[*r].sla)] <= requests[*r].delay_s))

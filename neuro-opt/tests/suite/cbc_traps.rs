@@ -82,9 +82,8 @@ fn a_small_improvement_is_taken() {
         let sum = |figures: &[f64]| x.iter().zip(figures).fold(Linear::default(), |sum, (x, a)| sum + *a * *x);
         model.add(sum(&weights).at_most(capacity)).unwrap();
         model.optimise(Sense::Maximise, sum(&values)).unwrap();
-        let total = |pick: u32, figures: &[f64]| -> f64 {
-            (0..n).filter(|j| pick >> j & 1 == 1).map(|j| figures[j]).sum()
-        };
+        let total =
+            |pick: u32, figures: &[f64]| -> f64 { (0..n).filter(|j| pick >> j & 1 == 1).map(|j| figures[j]).sum() };
         let fitting = (0..1_u32 << n).filter(|pick| total(*pick, &weights) <= capacity);
         let best = fitting.map(|pick| total(pick, &values)).fold(0.0, f64::max);
         let found = Cbc.solve(&model, &SolveOptions::default()).unwrap().outcome.objective.unwrap();
@@ -164,9 +163,8 @@ fn solves_at_the_same_time_do_not_disturb_one_another() {
         let mut random = crate::network::random(k as u64);
         let mut model = Model::new();
         let x: Vec<_> = (0..25).map(|j| model.binary(format!("x{j}")).unwrap()).collect();
-        let mut sum = |limit: u32| {
-            x.iter().fold(Linear::default(), |sum, x| sum + f64::from(random.gen_range(1..limit)) * *x)
-        };
+        let mut sum =
+            |limit: u32| x.iter().fold(Linear::default(), |sum, x| sum + f64::from(random.gen_range(1..limit)) * *x);
         for _ in 0..3 {
             model.add(sum(50).at_most(200.0)).unwrap();
         }

@@ -19,7 +19,8 @@ fn fillings(instance: &Instance, profiles: &Profiles, server: usize) -> Vec<Opti
     let catalogue = Catalogue::built_in();
     let bundle = profiles.get(&instance.servers[server].kind).unwrap();
     let of = |set: usize| {
-        let held: Vec<_> = instance.requests.iter().enumerate().filter(|(r, _)| set >> r & 1 == 1).map(|(_, r)| r).collect();
+        let held: Vec<_> =
+            instance.requests.iter().enumerate().filter(|(r, _)| set >> r & 1 == 1).map(|(_, r)| r).collect();
         let gb: f64 = held.iter().map(|r| f64::from(r.instances) * catalogue.get(&r.app).unwrap().memory_gb).sum();
         if gb > instance.servers[server].memory_gb + 1e-9 {
             return None;

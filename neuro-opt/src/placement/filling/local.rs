@@ -15,7 +15,8 @@ pub(crate) fn improve(
 ) -> Vec<u32> {
     let mut best = start.to_vec();
     let mut best_profit = filling.profit(&best);
-    let useful: Vec<usize> = (0..filling.items()).filter(|i| filling.profits[*i] > 0.0 && filling.most[*i] > 0).collect();
+    let useful: Vec<usize> =
+        (0..filling.items()).filter(|i| filling.profits[*i] > 0.0 && filling.most[*i] > 0).collect();
     if useful.is_empty() {
         return best;
     }

@@ -56,7 +56,9 @@ impl Region {
     pub(crate) fn cut(&mut self, branch: Branch, upper: bool) -> bool {
         match (branch, upper) {
             (Branch::Pieces { item, pieces }, false) => self.most[item] = self.most[item].min(pieces),
-            (Branch::Pieces { item, pieces }, true) => self.least[item] = self.least[item].max(pieces.saturating_add(1)),
+            (Branch::Pieces { item, pieces }, true) => {
+                self.least[item] = self.least[item].max(pieces.saturating_add(1))
+            }
             (Branch::Coordinate { k, at }, false) => {
                 self.high[k] = self.high[k].min(at);
                 self.boxed[k] = true;

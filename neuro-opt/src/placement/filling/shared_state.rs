@@ -47,7 +47,6 @@ struct Layer {
     bias: Vec<f64>,
 }
 
-
 /// Lines below and above the units of a hidden layer: slopes and intercepts; a line below goes through 0.
 #[derive(Default)]
 struct Relaxed {
@@ -120,7 +119,19 @@ impl<'p, 'a> SharedState<'p, 'a> {
         });
         let layers: Vec<Layer> = layers.collect();
         let unit_weights = unit_weights(&layers, &outputs);
-        Ok(Self { problem, kind, requests, instances, dimension: d, basis, inverse, contributions, unit_weights, layers, promises })
+        Ok(Self {
+            problem,
+            kind,
+            requests,
+            instances,
+            dimension: d,
+            basis,
+            inverse,
+            contributions,
+            unit_weights,
+            layers,
+            promises,
+        })
     }
 
     /// h = basis · y and y = inverse · h.
@@ -157,7 +168,8 @@ impl<'p, 'a> SharedState<'p, 'a> {
             for (((row, bias), weight), phase) in rows.zip(weights).zip(&mut phases) {
                 let mut range = (0.0, 0.0);
                 if phase.is_none() {
-                    let (below, above) = (self.backward(&relaxed, row, *bias, false), self.backward(&relaxed, row, *bias, true));
+                    let (below, above) =
+                        (self.backward(&relaxed, row, *bias, false), self.backward(&relaxed, row, *bias, true));
                     // The box alone costs little, and settles most units.
                     range = (below.1 + reach.on_box(&below.0).0, above.1 + reach.on_box(&above.0).1);
                     if range.0 < 0.0 && range.1 > 0.0 {
@@ -296,7 +308,11 @@ fn checked(basis: Basis, d: usize) -> Result<Basis> {
     let off = basis.0.dot(&basis.1) - Array2::<f64>::eye(d);
     let size = basis.0.mapv(f64::abs).dot(&basis.1.mapv(f64::abs));
     // A product that is off by more than rounding is another network.
-    if off.iter().zip(&size).all(|(off, size)| off.abs() <= 1e-12 * (1.0 + size)) { Ok(basis) } else { fail("its parts are not each other's inverse") }
+    if off.iter().zip(&size).all(|(off, size)| off.abs() <= 1e-12 * (1.0 + size)) {
+        Ok(basis)
+    } else {
+        fail("its parts are not each other's inverse")
+    }
 }
 
 /// States h of servers that are filled at random, samples × d.

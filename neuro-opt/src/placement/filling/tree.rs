@@ -2,8 +2,8 @@
 
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering as Memory};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -224,9 +224,7 @@ impl<'a> Tree<'a> {
                 let handles: Vec<_> = (0..self.params.workers)
                     .map(|worker| {
                         let tree = &self;
-                        scope.spawn(move || {
-                            while tree.step(worker) {}
-                        })
+                        scope.spawn(move || while tree.step(worker) {})
                     })
                     .collect();
                 let mut last = Instant::now();
@@ -319,7 +317,8 @@ impl<'a> Tree<'a> {
                 let is_last = shared.in_hand.iter().all(Option::is_none);
                 drop(shared);
                 if is_last {
-                    let reached = if limits.gap > Limits::default().gap { Termination::GapReached } else { Termination::Optimal };
+                    let reached =
+                        if limits.gap > Limits::default().gap { Termination::GapReached } else { Termination::Optimal };
                     self.end(reached);
                 } else {
                     thread::yield_now();
@@ -368,7 +367,8 @@ impl<'a> Tree<'a> {
     /// Looks at a region within one of this bound.
     fn evaluate(&self, mut region: Region, outer: &Judgement, within: f64, threshold: f64) -> Result<Evaluated> {
         let none = f64::NEG_INFINITY;
-        let closed = |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, threshold, cut_off, node: None });
+        let closed =
+            |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, threshold, cut_off, node: None });
         let mut judgement =
             Judgement { verdicts: outer.verdicts.clone(), phases: outer.phases.clone(), ..Judgement::default() };
         if !settle(self.filling, self.interference, &mut region, &mut judgement) {
