@@ -77,7 +77,11 @@ fn main() -> anyhow::Result<ExitCode> {
     drop(progress);
 
     if report.left > 0 {
-        output::print(&format!("stopped with {} of {} runs to do; the same command goes on\n", report.left, runs.len()));
+        output::print(&format!(
+            "stopped with {} of {} runs to do; the same command goes on\n",
+            report.left,
+            runs.len()
+        ));
         return Ok(ExitCode::from(130));
     }
     output::print(&write_pairwise_results(&args.out, &runs)?.to_text());

@@ -291,7 +291,9 @@ fn concurrent_requests_are_served_one_at_a_time_in_order_of_arrival() {
     };
     let served_s: f64 = answers.iter().map(|answer| seconds(answer, "service_s")).sum();
     assert!(event("cpu-clock").as_f64().unwrap() > 0.1e9 * served_s);
-    assert!(event("page-faults").as_u64().unwrap() > 0 && account["memory"]["peak_bytes"].as_u64().unwrap() > 1_000_000);
+    assert!(
+        event("page-faults").as_u64().unwrap() > 0 && account["memory"]["peak_bytes"].as_u64().unwrap() > 1_000_000
+    );
 
     let metrics = service.metrics();
     assert_eq!(metrics["neuro_app_ready"], 1.0);

@@ -142,9 +142,11 @@ pub(crate) enum Command {
         namespace: String,
     },
     /// Put a plan on a Kubernetes cluster, the one that kubectl speaks to.
-    #[command(after_help = "Examples:\n  neuro plan diff --plan plan.json --instance instance.json --out diff.json\n  \
+    #[command(
+        after_help = "Examples:\n  neuro plan diff --plan plan.json --instance instance.json --out diff.json\n  \
         neuro plan apply --plan plan.json --instance instance.json --diff diff.json\n  neuro plan status --json\n\n\
-        Promises that are broken: exit code 3.")]
+        Promises that are broken: exit code 3."
+    )]
     Plan {
         #[command(subcommand)]
         command: PlanCommand,

@@ -133,13 +133,12 @@ fn the_operator_places_a_request_with_a_trained_profiler() {
 
     cluster.fake.put("namespaces", "", "neuro", json!({"metadata": {"name": "neuro"}}));
     let put = |resource: &str, kind: &str, name: &str, spec: Value| {
-        let object = json!({"apiVersion": "neuro.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let object =
+            json!({"apiVersion": "neuro.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
         cluster.fake.put(&format!("neuro.dev/{resource}"), "neuro", name, object);
     };
     put("edgeservers", "EdgeServer", "edge-1", json!({"node": "edge-1", "kind": "edge-a", "memory": "4G"}));
-    let request = |instances: u32, rate: f64| {
-        json!({"app": "tclf-rf", "instances": instances, "rate": rate, "delaySeconds": 0.5, "sla": "p95", "payment": 2.0})
-    };
+    let request = |instances: u32, rate: f64| json!({"app": "tclf-rf", "instances": instances, "rate": rate, "delaySeconds": 0.5, "sla": "p95", "payment": 2.0});
     put("inferencerequests", "InferenceRequest", "forest", request(2, 20.0));
     put("inferencerequests", "InferenceRequest", "too-many", request(40, 20.0));
     let profile = repository().join("examples/data/bundles/edge-a");

@@ -27,13 +27,13 @@ mod scheduling;
 pub mod sim;
 pub mod target;
 
+#[cfg(feature = "kube")]
+pub use self::kube::{KubeParams, KubeTarget};
 pub use campaign_driver::{CampaignReport, drive_campaign};
 pub use clock::{clock_id, monotonic_s};
 pub use driver::{DriverParams, drive_run};
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
-#[cfg(feature = "kube")]
-pub use self::kube::{KubeParams, KubeTarget};
 #[cfg(feature = "local")]
 pub use local::{LocalParams, LocalTarget};
 pub use observer::{Event, Observer};

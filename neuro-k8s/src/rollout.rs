@@ -113,8 +113,8 @@ pub fn desired(plan: &Plan, instance: &Instance, params: &RolloutParams) -> Resu
             expected,
         };
         let request = instance.requests.iter().find(|request| request.id == assignment.request);
-        let request = request
-            .ok_or_else(|| unknown("request", &assignment.request, "the id of a request of the instance"))?;
+        let request =
+            request.ok_or_else(|| unknown("request", &assignment.request, "the id of a request of the instance"))?;
         if !instance.servers.iter().any(|server| server.name == assignment.server) {
             return Err(unknown("server", &assignment.server, "the name of a server of the instance").into());
         }
@@ -261,7 +261,12 @@ impl Live {
     /// Changes whenever somebody changes what is wanted of an object, and not when its status does.
     fn state(&self) -> String {
         let mark = |meta: &ObjectMeta| {
-            format!("{} {} {}", meta.name.as_deref().unwrap_or(""), meta.uid.as_deref().unwrap_or(""), meta.generation.unwrap_or(0))
+            format!(
+                "{} {} {}",
+                meta.name.as_deref().unwrap_or(""),
+                meta.uid.as_deref().unwrap_or(""),
+                meta.generation.unwrap_or(0)
+            )
         };
         let mut marks: Vec<String> = self.deployments.iter().map(|d| mark(&d.metadata)).collect();
         marks.extend(self.services.iter().map(|s| mark(&s.metadata)));

@@ -206,8 +206,13 @@ async fn an_inference_request_is_reconciled() {
 
     let mut params = OperatorParams::new(RolloutParams::new(Catalogue::built_in(), pods(namespace)));
     params.resync = Duration::from_secs(1);
-    let operator =
-        Operator { client: client.clone(), params, planner: Arc::new(ByHand), certifier: None, profiler: Arc::new(ByHand) };
+    let operator = Operator {
+        client: client.clone(),
+        params,
+        planner: Arc::new(ByHand),
+        certifier: None,
+        profiler: Arc::new(ByHand),
+    };
     let script = async {
         until("it runs", || async {
             let status = requests.get_status("tracking").await.unwrap().status.unwrap_or_default();

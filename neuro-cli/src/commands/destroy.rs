@@ -21,7 +21,8 @@ pub(crate) fn destroy(run_id: &str, target: TargetKind, namespace: &str) -> anyh
             format!("{} processes", runtime.block_on(target.sweep(run_id))?)
         }
         TargetKind::Kube => {
-            let destroyed = runtime.block_on(async { destroy_run(&client().await?, namespace, run_id, GONE_DEADLINE).await });
+            let destroyed =
+                runtime.block_on(async { destroy_run(&client().await?, namespace, run_id, GONE_DEADLINE).await });
             format!("{} objects", destroyed?)
         }
         TargetKind::Sim => anyhow::bail!("a simulated run leaves nothing to end"),

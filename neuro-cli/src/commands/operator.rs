@@ -59,7 +59,10 @@ fn say(event: &OperatorEvent<'_>) {
     let line = match event {
         OperatorEvent::Planned { plan, moves } => {
             let (served, rejected) = (plan.assignments.len(), plan.rejected.len());
-            format!("plan: revenue {:.2}, {served} placements, {rejected} rejected, {moves} instances to start", plan.objective)
+            format!(
+                "plan: revenue {:.2}, {served} placements, {rejected} rejected, {moves} instances to start",
+                plan.objective
+            )
         }
         OperatorEvent::KeptLastGood { reason } => format!("the last good plan stays: {reason}"),
         OperatorEvent::Failed { error } => format!("failed, will try again: {error}"),

@@ -72,12 +72,14 @@ fn params(args: &RolloutArgs) -> anyhow::Result<RolloutParams> {
 }
 
 fn read_files(files: &PlanFiles) -> anyhow::Result<(Plan, Instance)> {
-    let instance = Instance::from_json(&read(&files.instance)?).with_context(|| format!("in {}", files.instance.display()))?;
+    let instance =
+        Instance::from_json(&read(&files.instance)?).with_context(|| format!("in {}", files.instance.display()))?;
     Ok((read_json(&files.plan)?, instance))
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let malformed = |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
+    let malformed =
+        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
     Ok(serde_json::from_str(&read(path)?).map_err(malformed)?)
 }
 

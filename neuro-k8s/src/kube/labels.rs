@@ -95,7 +95,10 @@ mod tests {
     #[test]
     fn names_are_dns_labels() {
         let name = object_name("neuro", &["pairwise_Kalman+x", "t0", "Kalman-GRU_of.all+things-and-more-than-thirty"]);
-        assert!(name.len() <= 63 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+        assert!(
+            name.len() <= 63 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+            "{name}"
+        );
         assert_ne!(object_name("neuro", &["a", "bc"]), object_name("neuro", &["ab", "c"]));
     }
 }

@@ -102,7 +102,13 @@ impl Drop for Lease {
     }
 }
 
-async fn renew(api: Api<LeaseObject>, mut held: LeaseObject, holder: String, duration: Duration, lost: Arc<AtomicBool>) {
+async fn renew(
+    api: Api<LeaseObject>,
+    mut held: LeaseObject,
+    holder: String,
+    duration: Duration,
+    lost: Arc<AtomicBool>,
+) {
     let mut renewed = Instant::now();
     loop {
         tokio::time::sleep(duration / 3).await;

@@ -34,9 +34,9 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, future};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
+pub use kube::Client;
 use kube::api::{ListParams, LogParams};
 use kube::runtime::{WatchStreamExt, watcher};
-pub use kube::Client;
 use kube::{Api, ResourceExt};
 use neuro_data::{Catalogue, CleanupVerdict, Host, ReplicaInfo, RunSpec};
 
@@ -278,7 +278,9 @@ async fn choose_node(client: &Client, asked: Option<&str>) -> Result<(String, Ho
             Ok(Some(node)) => Ok((name.to_owned(), host_of(&node))),
             Ok(None) => Err(Error::NodeChoice { reason: format!("the cluster has no node {name:?}") }),
             // Who may not look at nodes may name one.
-            Err(error) if is_code(&error, 403) => Ok((name.to_owned(), Host { name: name.to_owned(), ..Host::default() })),
+            Err(error) if is_code(&error, 403) => {
+                Ok((name.to_owned(), Host { name: name.to_owned(), ..Host::default() }))
+            }
             Err(error) => Err(error),
         };
     }
@@ -286,7 +288,8 @@ async fn choose_node(client: &Client, asked: Option<&str>) -> Result<(String, Ho
     let takes_pods = |node: &&Node| {
         let spec = node.spec.as_ref();
         let taints = spec.and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-        spec.and_then(|spec| spec.unschedulable) != Some(true) && !taints.iter().any(|taint| taint.effect != "PreferNoSchedule")
+        spec.and_then(|spec| spec.unschedulable) != Some(true)
+            && !taints.iter().any(|taint| taint.effect != "PreferNoSchedule")
     };
     let usable: Vec<&Node> = nodes.iter().filter(takes_pods).collect();
     match usable.as_slice() {
@@ -417,9 +420,8 @@ impl Target for KubeTarget {
         let answers = future::join_all(endpoints.iter().map(|endpoint| counters::read(&endpoint.authority))).await;
         let mut readings = Vec::new();
         for (endpoint, answer) in endpoints.iter().zip(answers) {
-            let of_endpoint = |replica: &&mut Replica| {
-                (replica.tenant_index, replica.number) == (endpoint.tenant, endpoint.replica)
-            };
+            let of_endpoint =
+                |replica: &&mut Replica| (replica.tenant_index, replica.number) == (endpoint.tenant, endpoint.replica);
             if let Some(replica) = self.replicas.iter_mut().find(of_endpoint) {
                 replica.peak_memory_gb = answer.peak_memory_gb().or(replica.peak_memory_gb);
             }

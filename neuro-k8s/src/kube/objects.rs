@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container, ContainerPort, EnvVar, HTTPGetAction, NodeAffinity, NodeSelector,
-    NodeSelectorRequirement, NodeSelectorTerm, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecurityContext, Service, ServicePort, ServiceSpec,
+    NodeSelectorRequirement, NodeSelectorTerm, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SeccompProfile, SecurityContext, Service, ServicePort, ServiceSpec,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -111,7 +111,8 @@ impl RunReplica<'_> {
 
 /// A Deployment whose pods are found by the [`labels::INSTANCE`] of its metadata and carry its labels and annotations.
 pub(crate) fn deployment(metadata: ObjectMeta, replicas: i32, pod: PodSpec) -> Deployment {
-    let instance = metadata.labels.as_ref().and_then(|labels| labels.get(labels::INSTANCE)).cloned().unwrap_or_default();
+    let instance =
+        metadata.labels.as_ref().and_then(|labels| labels.get(labels::INSTANCE)).cloned().unwrap_or_default();
     let template = ObjectMeta {
         labels: metadata.labels.clone(),
         annotations: metadata.annotations.clone(),
@@ -183,7 +184,8 @@ pub(crate) fn container(app: &Application, settings: &PodSettings, threads: u32,
         }
         (None, false) => (None, None),
     };
-    let variable = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
+    let variable =
+        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
     Container {
         name: "service".to_owned(),
         image: Some(app.image.clone().unwrap_or_else(|| settings.image.clone())),
@@ -326,11 +328,8 @@ mod tests {
         let app = catalogue.get("tclf-rf").unwrap();
         let replica = RunReplica { spec: &spec, tenant: 1, replica: 1, app };
         let yaml = |value: &dyn erased::Yaml| value.yaml();
-        let text = format!(
-            "{}---\n{}",
-            yaml(&replica.deployment(&settings(), "edge-1")),
-            yaml(&replica.service(&settings()))
-        );
+        let text =
+            format!("{}---\n{}", yaml(&replica.deployment(&settings(), "edge-1")), yaml(&replica.service(&settings())));
         let golden = include_str!("objects.golden.yaml");
         assert_eq!(text, golden, "the objects are now:\n{text}");
     }

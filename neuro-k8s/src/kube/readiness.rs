@@ -88,7 +88,8 @@ pub fn restarts(pod: &Pod) -> (i32, Option<String>) {
 /// Why a Deployment has no pod, where the cluster refuses to make it.
 pub fn refusal(deployment: &Deployment) -> Option<String> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
-    let is_refusal = |kind: Option<&str>, status: Option<&str>| (kind, status) == (Some("ReplicaFailure"), Some("True"));
+    let is_refusal =
+        |kind: Option<&str>, status: Option<&str>| (kind, status) == (Some("ReplicaFailure"), Some("True"));
     let refused = conditions.iter().find(|c| is_refusal(c.type_.as_deref(), c.status.as_deref()))?;
     Some(format!("is refused by the cluster: {}", refused.message.as_deref().unwrap_or("no reason is given")))
 }
@@ -140,9 +141,10 @@ mod tests {
 
     #[test]
     fn a_deployment_tells_why_it_has_no_pod() {
-        let deployment: Deployment = serde_json::from_value(json!({"metadata": {"name": "d"}, "status": {"conditions": [
+        let deployment: Deployment =
+            serde_json::from_value(json!({"metadata": {"name": "d"}, "status": {"conditions": [
             {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]}}))
-        .unwrap();
+            .unwrap();
         assert!(refusal(&deployment).unwrap().contains("exceeded quota"));
         assert_eq!(refusal(&Deployment::default()), None);
     }

@@ -146,7 +146,8 @@ impl Router {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let node = retrying("look up a node", || async { nodes.get(&name).await }).await.map_err(|e| e.to_string())?;
         let addresses = node.status.and_then(|status| status.addresses).unwrap_or_default();
-        let of = |kind: &str| addresses.iter().find(|address| address.type_ == kind).map(|address| address.address.clone());
+        let of =
+            |kind: &str| addresses.iter().find(|address| address.type_ == kind).map(|address| address.address.clone());
         let address = of("InternalIP").or_else(|| of("ExternalIP")).ok_or("the node has no address")?;
         Ok(authority(&address, port))
     }

@@ -66,7 +66,10 @@ mod tests {
         let mut metrics = Metrics { revenue: 4.5, ..Metrics::default() };
         metrics.predicted_s.insert(labels(&[("request", "a\"b"), ("server", "edge-1")]), 0.25);
         let page = metrics.page();
-        assert!(page.contains("neuro_predicted_latency_seconds{request=\"a\\\"b\",server=\"edge-1\"} 0.25\n"), "{page}");
+        assert!(
+            page.contains("neuro_predicted_latency_seconds{request=\"a\\\"b\",server=\"edge-1\"} 0.25\n"),
+            "{page}"
+        );
         assert!(page.contains("\nneuro_revenue 4.5\n") && !page.contains("\nneuro_gap "), "{page}");
         assert!(Metrics { gap: Some(0.01), ..metrics }.page().contains("\nneuro_gap 0.01\n"));
     }

@@ -173,10 +173,9 @@ impl Operator {
             if lease.is_lost() {
                 return Err(Error::NamespaceInUse { namespace, holder: "another operator".to_owned() });
             }
-            let look = async {
-                world.reconcile(&requests.state(), &servers.state(), observer).await
-            };
-            let looked = tokio::select! { looked = look => looked, () = &mut stop => return finish(lease, tasks).await };
+            let look = async { world.reconcile(&requests.state(), &servers.state(), observer).await };
+            let looked =
+                tokio::select! { looked = look => looked, () = &mut stop => return finish(lease, tasks).await };
             {
                 let mut metrics = world.metrics.lock().unwrap_or_else(PoisonError::into_inner);
                 metrics.reconciliations += 1;
@@ -292,7 +291,10 @@ impl World {
                     }
                 }
                 None => {
-                    observer(&OperatorEvent::Planned { plan: &good.plan, moves: moves(&good.plan.assignments, &running) });
+                    observer(&OperatorEvent::Planned {
+                        plan: &good.plan,
+                        moves: moves(&good.plan.assignments, &running),
+                    });
                     self.certify(&good);
                 }
             }
@@ -355,7 +357,8 @@ impl World {
             Ok(mut plan) => {
                 with_fewest_moves(&mut plan, running, &instance.servers);
                 let known = |request: &str| kept.iter().any(|a| a.request == request);
-                let unknown = plan.rejected.iter().find(|r| r.code == RejectionCode::OutsideTrainedRange && known(&r.request));
+                let unknown =
+                    plan.rejected.iter().find(|r| r.code == RejectionCode::OutsideTrainedRange && known(&r.request));
                 let why = unknown.map(|r| PlanError::OutsideRange(format!("{}: {}", r.request, r.detail)));
                 (Some(plan), why)
             }
@@ -400,7 +403,8 @@ impl World {
 
     /// Takes what the background found: its bound, and its plan where that earns more.
     async fn take_certificate(&mut self, (fingerprint, certificate): Certificate) {
-        let Some(good) = self.good.as_ref().filter(|good| good.fingerprint == fingerprint && good.fallback.is_none()) else {
+        let Some(good) = self.good.as_ref().filter(|good| good.fingerprint == fingerprint && good.fallback.is_none())
+        else {
             return;
         };
         let Ok(certified) = certificate else { return };
@@ -423,8 +427,7 @@ impl World {
     fn show(&self, good: &Good, statuses: &[PlacedStatus]) {
         let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
         let series = |request: &str, server: &str| labels(&[("request", request), ("server", server)]);
-        metrics.predicted_s =
-            good.predictions.iter().map(|p| (series(&p.request, &p.server), p.predicted_s)).collect();
+        metrics.predicted_s = good.predictions.iter().map(|p| (series(&p.request, &p.server), p.predicted_s)).collect();
         let measured = |s: &PlacedStatus| Some((series(&s.promise.request, &s.promise.server), s.measured_s?));
         metrics.measured_s = statuses.iter().filter_map(measured).collect();
         metrics.revenue = good.plan.objective;
@@ -472,7 +475,11 @@ impl World {
             status.conditions.iter().any(|c| c.type_ == SLA_KEPT && c.status == "False")
         };
         if broken(&now) && !broken(&before) {
-            let note = format!("measured {:.4} s, promised {} s", now.measured_seconds.unwrap_or(0.0), request.spec.delay_seconds);
+            let note = format!(
+                "measured {:.4} s, promised {} s",
+                now.measured_seconds.unwrap_or(0.0),
+                request.spec.delay_seconds
+            );
             self.tell(request, EventType::Warning, "SlaViolated", note).await;
         }
         Ok(())
@@ -564,7 +571,8 @@ fn keeping(kept: &[Assignment], instance: &Instance, new: Option<&Plan>) -> Plan
 }
 
 fn with_predictions(mut plan: Plan, predictions: &[Prediction]) -> Plan {
-    let promises = predictions.iter().map(|p| json!({"request": p.request, "server": p.server, "predicted_s": p.predicted_s}));
+    let promises =
+        predictions.iter().map(|p| json!({"request": p.request, "server": p.server, "predicted_s": p.predicted_s}));
     plan.audit = Some(json!({ "promises": promises.collect::<Vec<_>>() }));
     plan
 }
@@ -641,8 +649,10 @@ fn status_of(
             .collect(),
         predicted_seconds: worst(&mut good.predictions.iter().filter(|p| p.request == name).map(|p| p.predicted_s)),
         measured_seconds: measured,
-        rejection: rejection
-            .map(|rejection| RejectionStatus { code: format!("{:?}", rejection.code), message: rejection.detail.clone() }),
+        rejection: rejection.map(|rejection| RejectionStatus {
+            code: format!("{:?}", rejection.code),
+            message: rejection.detail.clone(),
+        }),
         observed_generation: request.metadata.generation,
         conditions: vec![
             condition("Placed", is(is_placed), placed_reason, why),

@@ -28,7 +28,8 @@ pub(crate) fn with_fewest_moves(plan: &mut Plan, running: &[Assignment], servers
             };
             of_planned.map(stays).sum()
         };
-        let cost: Vec<Vec<i64>> = class.iter().map(|planned| class.iter().map(|now| -kept(planned, now)).collect()).collect();
+        let cost: Vec<Vec<i64>> =
+            class.iter().map(|planned| class.iter().map(|now| -kept(planned, now)).collect()).collect();
         for (planned, now) in cheapest_assignment(&cost).into_iter().enumerate() {
             renamed.insert(class[planned].to_owned(), class[now].to_owned());
         }

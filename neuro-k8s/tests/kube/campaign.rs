@@ -265,7 +265,10 @@ async fn a_namespace_of_others_is_refused_unless_adopted() {
     fake.put("namespaces", "", NAMESPACE, json!({"metadata": {"name": NAMESPACE}}));
     fake.put("apps/statefulsets", NAMESPACE, "database", json!({"metadata": {"name": "database"}, "spec": {}}));
     let refused = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap_err();
-    assert!(matches!(&refused, Error::Namespace { count: 1, objects, .. } if objects.contains("database")), "{refused}");
+    assert!(
+        matches!(&refused, Error::Namespace { count: 1, objects, .. } if objects.contains("database")),
+        "{refused}"
+    );
     let mut adopting = params("neuro-app:test");
     adopting.adopt = true;
     KubeTarget::connect(fake.client(), adopting).await.unwrap().release().await;

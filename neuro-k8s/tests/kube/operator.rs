@@ -49,7 +49,11 @@ impl Planner for FirstFit {
         for request in requests {
             let id = request.id.clone();
             if unknown.as_ref() == Some(&id) {
-                rejected.push(Rejection { request: id, code: RejectionCode::OutsideTrainedRange, detail: "rate 900 > 100".into() });
+                rejected.push(Rejection {
+                    request: id,
+                    code: RejectionCode::OutsideTrainedRange,
+                    detail: "rate 900 > 100".into(),
+                });
                 continue;
             }
             let needed = f64::from(request.instances);
@@ -57,9 +61,17 @@ impl Planner for FirstFit {
                 Some((server, free)) => {
                     *free -= needed;
                     objective += request.payment;
-                    assignments.push(Assignment { request: id, server: server.name.clone(), instances: request.instances });
+                    assignments.push(Assignment {
+                        request: id,
+                        server: server.name.clone(),
+                        instances: request.instances,
+                    });
                 }
-                None => rejected.push(Rejection { request: id, code: RejectionCode::MemoryExceeded, detail: "no room".into() }),
+                None => rejected.push(Rejection {
+                    request: id,
+                    code: RejectionCode::MemoryExceeded,
+                    detail: "no room".into(),
+                }),
             }
         }
         let (method, termination) = ("first fit".to_owned(), "complete".to_owned());
@@ -84,7 +96,8 @@ impl Profiler for Tenth {
 }
 
 fn operator(fake: &FakeCluster, planner: &Arc<FirstFit>) -> Operator {
-    let pods = PodSettings { namespace: NAMESPACE.into(), image: "neuro-app:test".into(), pull_policy: PullPolicy::Never };
+    let pods =
+        PodSettings { namespace: NAMESPACE.into(), image: "neuro-app:test".into(), pull_policy: PullPolicy::Never };
     let mut params = OperatorParams::new(RolloutParams::new(Catalogue::built_in(), pods));
     params.settle = Duration::from_millis(20);
     params.resync = Duration::from_millis(150);
@@ -101,7 +114,12 @@ fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
         let spec = json!({"node": format!("node-{number}"), "kind": "edge-a", "memory": "4G"});
         let name = format!("edge-{number}");
         let meta = json!({"name": name});
-        fake.put(SERVERS, NAMESPACE, &name, json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "EdgeServer", "metadata": meta, "spec": spec}));
+        fake.put(
+            SERVERS,
+            NAMESPACE,
+            &name,
+            json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "EdgeServer", "metadata": meta, "spec": spec}),
+        );
     }
     fake
 }
@@ -109,12 +127,19 @@ fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
 fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f64) {
     let spec = json!({"app": "kalman-gru", "instances": instances, "rate": 5.0, "delaySeconds": 0.5, "sla": "p95", "payment": payment});
     let meta = json!({"name": name});
-    fake.put(REQUESTS, NAMESPACE, name, json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "InferenceRequest", "metadata": meta, "spec": spec}));
+    fake.put(
+        REQUESTS,
+        NAMESPACE,
+        name,
+        json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "InferenceRequest", "metadata": meta, "spec": spec}),
+    );
 }
 
 fn status(fake: &FakeCluster, name: &str) -> Value {
     let all = fake.objects(REQUESTS, NAMESPACE);
-    all.into_iter().find(|object| object["metadata"]["name"] == name).map_or(Value::Null, |object| object["status"].clone())
+    all.into_iter()
+        .find(|object| object["metadata"]["name"] == name)
+        .map_or(Value::Null, |object| object["status"].clone())
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -165,7 +190,12 @@ async fn a_request_is_placed_runs_is_measured_and_goes() {
         // It is asked, and slower than promised.
         fake.slow_down("kalman-gru", 0.6);
         for pod in fake.objects("pods", NAMESPACE) {
-            ask(&format!("{}:{}", pod["status"]["podIP"].as_str().unwrap(), pod["spec"]["containers"][0]["ports"][0]["containerPort"])).await;
+            ask(&format!(
+                "{}:{}",
+                pod["status"]["podIP"].as_str().unwrap(),
+                pod["spec"]["containers"][0]["ports"][0]["containerPort"]
+            ))
+            .await;
         }
         until("the violation is seen", || is(&status(&fake, "tracking"), "SlaKept") == "False").await;
         assert!(status(&fake, "tracking")["measuredSeconds"].as_f64().unwrap() > 0.5);

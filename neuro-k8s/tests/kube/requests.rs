@@ -78,7 +78,8 @@ async fn a_run_is_destroyed_by_its_label_alone_and_calls_are_tried_again_where_t
     let mut found = empty();
     found["items"] = json!([{"metadata": {"name": "neuro-x"}}]);
     expect(&mut script, "GET", &list(deployments), 200, found).await;
-    let deletion = expect(&mut script, "DELETE", &format!("{deployments}/neuro-x?"), 409, refusal(409, "Conflict")).await;
+    let deletion =
+        expect(&mut script, "DELETE", &format!("{deployments}/neuro-x?"), 409, refusal(409, "Conflict")).await;
     assert_eq!(deletion["propagationPolicy"], "Background");
     // Somebody else was faster.
     expect(&mut script, "DELETE", &format!("{deployments}/neuro-x?"), 404, refusal(404, "NotFound")).await;

@@ -1,8 +1,8 @@
 //! Plans on the fake cluster: shown, applied, refused, measured.
 
+use neuro_data::Catalogue;
 use neuro_data::instance::Instance;
 use neuro_data::plan::Plan;
-use neuro_data::Catalogue;
 use neuro_k8s::Error;
 use neuro_k8s::kube::objects::{PodSettings, PullPolicy};
 use neuro_k8s::rollout::{Change, PlacedStatus, RolloutParams, apply, desired, diff, status};
@@ -13,9 +13,7 @@ use crate::fake_cluster::{Behaviour, FakeCluster};
 const NAMESPACE: &str = "neuro";
 
 fn instance() -> Instance {
-    let request = |id: &str, app: &str, instances: u32, delay_s: f64| {
-        json!({"id": id, "app": app, "instances": instances, "rate": 5, "payment": 2, "delay_s": delay_s, "sla": "p95"})
-    };
+    let request = |id: &str, app: &str, instances: u32, delay_s: f64| json!({"id": id, "app": app, "instances": instances, "rate": 5, "payment": 2, "delay_s": delay_s, "sla": "p95"});
     let server = |name: &str| json!({"name": name, "kind": "edge-a", "memory_gb": 8});
     let value = json!({
         "servers": [server("edge-1"), server("edge-2")],
@@ -25,9 +23,9 @@ fn instance() -> Instance {
 }
 
 fn plan(assignments: &[(&str, &str, u32)]) -> Plan {
-    let assignment =
-        |(request, server, instances): &(&str, &str, u32)| json!({"request": request, "server": server, "instances": instances});
-    let promise = |(request, server, _): &(&str, &str, u32)| json!({"request": request, "server": server, "predicted_s": 0.25});
+    let assignment = |(request, server, instances): &(&str, &str, u32)| json!({"request": request, "server": server, "instances": instances});
+    let promise =
+        |(request, server, _): &(&str, &str, u32)| json!({"request": request, "server": server, "predicted_s": 0.25});
     let value = json!({
         "method": "by hand", "objective": 4, "bound": null, "gap": null, "seconds": 0, "termination": "complete",
         "assignments": assignments.iter().map(assignment).collect::<Vec<_>>(), "rejected": [],
@@ -37,8 +35,11 @@ fn plan(assignments: &[(&str, &str, u32)]) -> Plan {
 }
 
 fn params() -> RolloutParams {
-    let pods =
-        PodSettings { namespace: NAMESPACE.into(), image: "neuro-app:test".into(), pull_policy: PullPolicy::IfNotPresent };
+    let pods = PodSettings {
+        namespace: NAMESPACE.into(),
+        image: "neuro-app:test".into(),
+        pull_policy: PullPolicy::IfNotPresent,
+    };
     RolloutParams::new(Catalogue::built_in(), pods)
 }
 
@@ -95,11 +96,15 @@ async fn a_plan_is_shown_applied_and_then_nothing_changes_until_the_next() {
 
     // What was reviewed before somebody else changed the cluster is refused.
     let next = diff(&client, &plan(&SECOND), &instance, &params).await.unwrap();
-    let kinds: Vec<&str> = next.changes.iter().map(|change| match change {
-        Change::Create { .. } => "create",
-        Change::Update { .. } => "update",
-        Change::Delete { .. } => "delete",
-    }).collect();
+    let kinds: Vec<&str> = next
+        .changes
+        .iter()
+        .map(|change| match change {
+            Change::Create { .. } => "create",
+            Change::Update { .. } => "update",
+            Change::Delete { .. } => "delete",
+        })
+        .collect();
     assert_eq!(kinds, ["update", "create", "delete", "delete"]);
     assert!(next.changes[0].to_string().contains("spec.replicas: 1 -> 2"), "{}", next.changes[0]);
     let mut meddled = fake.objects("apps/deployments", NAMESPACE)[0].clone();
@@ -138,7 +143,8 @@ async fn the_status_holds_what_is_measured_against_what_was_promised() {
     let (fake, instance, params) = (cluster(), instance(), params());
     let client = fake.client();
     apply(&client, &plan(&FIRST), &instance, &params, None, false).await.unwrap();
-    let all = |statuses: &[PlacedStatus], test: fn(&PlacedStatus) -> bool| statuses.len() == 3 && statuses.iter().all(test);
+    let all =
+        |statuses: &[PlacedStatus], test: fn(&PlacedStatus) -> bool| statuses.len() == 3 && statuses.iter().all(test);
     loop {
         let statuses = status(&client, &params).await.unwrap();
         assert!(statuses.iter().all(|s| s.measured_s.is_none() && !s.violated), "nobody has asked for anything");

@@ -288,7 +288,9 @@ async fn handle(
     let dry_run = query.get("dryRun").is_some_and(|value| value == "All");
     let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
     match (method, place.name.clone()) {
-        (Method::GET, None) if query.get("watch").is_some_and(|w| w == "true" || w == "1") => shared.watch(place, &query),
+        (Method::GET, None) if query.get("watch").is_some_and(|w| w == "true" || w == "1") => {
+            shared.watch(place, &query)
+        }
         (Method::GET, None) => {
             let selector = query.get("labelSelector").cloned().unwrap_or_default();
             let store = shared.store.lock().unwrap();
@@ -368,8 +370,8 @@ impl Shared {
     }
 
     fn no_namespace(&self, place: &Place) -> Option<Response> {
-        let missing = !place.namespace.is_empty()
-            && self.store.lock().unwrap().get("namespaces", "", &place.namespace).is_none();
+        let missing =
+            !place.namespace.is_empty() && self.store.lock().unwrap().get("namespaces", "", &place.namespace).is_none();
         missing.then(|| refusal(404, "NotFound", &format!("namespaces {:?} not found", place.namespace)))
     }
 
@@ -485,8 +487,8 @@ impl Shared {
         let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
         let container = pod["spec"]["containers"][0].clone();
         let image = container["image"].as_str().unwrap_or_default().to_owned();
-        let wanted = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-            ["nodeSelectorTerms"][0]["matchFields"][0]["values"][0];
+        let wanted = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+            [0]["matchFields"][0]["values"][0];
         let node = wanted.as_str().unwrap_or(self.behaviour.nodes[0]).to_owned();
         let state = |waiting: Value, restarts: u32| {
             json!([{"name": "service", "image": image, "imageID": "", "ready": false, "restartCount": restarts,

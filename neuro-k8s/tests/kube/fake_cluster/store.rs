@@ -61,9 +61,10 @@ impl Store {
 
     /// The first event of a resource after a version.
     pub fn event_after(&self, version: u64, resource: &str, namespace: &str) -> Option<(u64, Value)> {
-        let later = self.log.iter().filter(|(at, key, _)| {
-            *at > version && key.0 == resource && (namespace.is_empty() || key.1 == namespace)
-        });
+        let later = self
+            .log
+            .iter()
+            .filter(|(at, key, _)| *at > version && key.0 == resource && (namespace.is_empty() || key.1 == namespace));
         later.map(|(at, _, event)| (*at, event.clone())).next()
     }
 }
@@ -77,7 +78,9 @@ fn add_defaults(resource: &str, object: &mut Value) {
     }
     if resource == "services" {
         object["spec"]["clusterIP"] = json!("10.0.0.1");
-        object["spec"]["ports"][0]["protocol"] = json!("TCP");
+        if object["spec"]["ports"].is_array() {
+            object["spec"]["ports"][0]["protocol"] = json!("TCP");
+        }
     }
 }
 
