@@ -86,7 +86,10 @@ pub(crate) enum Command {
     /// Decide which requests to admit and where.
     #[command(
         after_help = "Examples:\n  neuro solve --instance instance.json --profile examples/data/bundles/edge-a --out plan.json\n  \
-        neuro solve --instance instance.json --profile edge-a=bundles/edge-a --profile edge-b=bundles/edge-b --time-limit 30s"
+        neuro solve --instance instance.json --profile edge-a=bundles/edge-a --profile edge-b=bundles/edge-b --time-limit 30s\n  \
+        neuro solve --instance instance.json --profile bundles/edge-a --what-if drop r7 --what-if add request.json\n  \
+        neuro solve --instance instance.json --profile bundles/edge-a-perx --method perx --delta 10 --base-factor 0.5\n\n\
+        A plan that breaks promises of the given profilers, as those of perx, scaloran, scaloran-cons, first-fit and neuro may: exit code 3."
     )]
     Solve(SolveArgs),
     /// Re-evaluate a plan from scratch.
@@ -95,6 +98,15 @@ pub(crate) enum Command {
         A plan that does not hold: exit code 3."
     )]
     Audit(AuditArgs),
+    /// Say why requests are rejected and what would admit them.
+    #[command(
+        after_help = "Example:\n  neuro explain --plan plan.json --instance instance.json --profile examples/data/bundles/edge-a\n\n\
+        A change is the least of its kind with everybody else staying where they are."
+    )]
+    Explain(ExplainArgs),
+    /// Solve one mixed-integer program from standard input.
+    #[command(hide = true)]
+    SolverWorker,
     /// Put a placement to the test: run it and hold what is measured against what was promised.
     #[command(after_help = "Examples:\n  neuro replay --plan plan.json --instance instance.json --target sim\n  \
         neuro replay --plan plan.json --instance instance.json --target local --duration 30 --json\n\n\
@@ -214,10 +226,26 @@ pub(crate) struct RequestsArgs {
 /// Placement methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SolveMethod {
+    /// Prices and one server at a time: a plan and a proved bound. Of server-state profilers.
+    Decomposed,
+    /// One server, to the proved optimum. Of server-state profilers.
+    Exact,
     /// Large neighbourhood search: ruin and recreate until the time is up.
     Lns,
     /// Requests one after another, those that pay most for their memory first.
     Greedy,
+    /// One program with the networks as big-M rows, for CBC: proves a bound. Of server-state profilers.
+    Milp,
+    /// The published algorithm: relax, merge, round, server after server. Of paper and server-state profilers.
+    Neuro,
+    /// A program on PERX's curves. Of perx profilers.
+    Perx,
+    /// A program on ScalO-RAN's curves of all applications of a server. Of scaloran profilers.
+    Scaloran,
+    /// A program on the target's own ScalO-RAN curve alone. Of scaloran profilers.
+    ScaloranCons,
+    /// Requests one after another, each where there is memory, whatever latency becomes of it.
+    FirstFit,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -229,7 +257,7 @@ pub(crate) struct SolveArgs {
     #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
     pub(crate) profile: Vec<String>,
     /// How to decide.
-    #[arg(long, value_enum, default_value = "lns")]
+    #[arg(long, value_enum, default_value = "decomposed")]
     pub(crate) method: SolveMethod,
     /// Wall-clock time, such as 60s, 500ms or 2m.
     #[arg(long, value_parser = duration, default_value = "5s")]
@@ -237,13 +265,29 @@ pub(crate) struct SolveArgs {
     /// Iterations of each worker of lns, after which it ends whatever the time: then the plan is the seed's.
     #[arg(long)]
     pub(crate) iterations: Option<u64>,
-    /// Workers of lns [default: the number of cores]
+    /// File for what proves the bound, of decomposed and exact; `neuro audit --certificate` checks it.
+    #[arg(long)]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Threads of decomposed, exact and lns [default: the number of cores]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
+    /// Let milp run the instances of a request on several servers.
+    #[arg(long)]
+    pub(crate) splits: bool,
+    /// By what perx multiplies slowdowns; the study: 10 in s1, 1.5 in s2, 3 in s3.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) delta: f64,
+    /// By what perx multiplies the time alone; the study: 0.5 in s1, 1 in s2 and s3.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) base_factor: f64,
+    /// Decide once more with a change, and print the difference: add FILE (a request or a list of them, JSON), drop ID (a request, or a
+    /// server by its name), server FILE (a server or a list; one of a name that is there takes its place). May be given several times.
+    #[arg(long, num_args = 2, value_names = ["add|drop|server", "FILE|ID"], action = clap::ArgAction::Append)]
+    pub(crate) what_if: Vec<String>,
     /// Seed.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// File for the plan; standard output by default.
+    /// File for the plan, that of the change where there is one; standard output by default.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
     /// A TOML file with further applications.
@@ -255,10 +299,35 @@ pub(crate) struct SolveArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// The placement, JSON.
+    #[arg(long)]
+    pub(crate) plan: PathBuf,
+    /// The problem that it answers, JSON.
+    #[arg(long)]
+    pub(crate) instance: PathBuf,
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    /// Only this request.
+    #[arg(long)]
+    pub(crate) request: Option<String>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct AuditArgs {
     /// The placement, JSON.
     #[arg(long)]
     pub(crate) plan: PathBuf,
+    /// What proves the plan's bound, to be checked too.
+    #[arg(long)]
+    pub(crate) certificate: Option<PathBuf>,
     /// The problem that it answers, JSON.
     #[arg(long)]
     pub(crate) instance: PathBuf,

@@ -6,6 +6,7 @@ mod datapoints;
 mod demo;
 mod destroy;
 mod evaluate;
+mod explain;
 mod ingest;
 mod operator;
 mod place;
@@ -21,6 +22,7 @@ mod solve;
 mod stats;
 mod train;
 mod version;
+mod what_if;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -52,6 +54,11 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Requests(args) => requests::requests(&args),
         Command::Solve(args) => solve::solve(&args),
         Command::Audit(args) => solve::audit(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::SolverWorker => {
+            neuro_opt::solver::worker::serve(&neuro_opt::solver::cbc::Cbc)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Replay(args) => replay::replay(args),
         Command::Report(args) => report::report(&args),
         Command::Sim { command } => sim::sim(command),
@@ -83,8 +90,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
     let is_input = problem.is_some_and(|error| {
-        use neuro_opt::Error::{Data, NoProfile, Request};
-        matches!(error, Data(_) | NoProfile { .. } | Request { .. })
+        use neuro_opt::Error::{Data, InvalidOption, NoProfile, Request, UnsuitedProfiler};
+        matches!(error, Data(_) | InvalidOption { .. } | NoProfile { .. } | Request { .. } | UnsuitedProfiler { .. })
     });
     if is_input {
         return ExitCode::from(2);

@@ -178,7 +178,9 @@ impl Inputs {
                 continue;
             }
             if path.is_dir() {
-                if depth > 0 && !path.is_symlink() && name != "runs" {
+                // Build folders and other caches say so themselves: https://bford.info/cachedir/
+                let is_cache = path.join("CACHEDIR.TAG").is_file();
+                if depth > 0 && !path.is_symlink() && name != "runs" && !is_cache {
                     self.search(&path, depth - 1, loose, seen)?;
                 }
                 continue;
