@@ -3,6 +3,8 @@
 //! Everything is done by the `neuro` command; the lines that it runs are kept in the results. `make figures` builds the command
 //! and calls this.
 
+#![allow(clippy::print_stderr, reason = "it tells what it runs")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
