@@ -308,7 +308,7 @@ impl Figures {
 
     fn readme(&mut self) -> Result<String> {
         let version: Value = serde_json::from_str(&self.run("version --json")?)?;
-        let host = self.host()?;
+        let host = host();
         let total = self.started.elapsed().as_secs_f64();
         let mut text = format!(
             "# Results\n\nMade by `make figures` in {total:.0} s. Version {} ({}), CBC {}. Host: {host}. Simulated servers `edge-a` and \
@@ -350,22 +350,20 @@ impl Figures {
         }
         Ok(text + "```\n")
     }
+}
 
-    /// The machine, as the manifest of a run has it.
-    fn host(&self) -> Result<String> {
-        let runs = self.args.work.join(KINDS[0]).join("runs");
-        let mut runs = fs::read_dir(&runs)?.filter_map(Result::ok).map(|entry| entry.path().join("run.json"));
-        let manifest = runs.find(|path| path.is_file()).context("no run was made")?;
-        let manifest: Value = serde_json::from_slice(&fs::read(manifest)?)?;
-        let host = &manifest["host"];
-        Ok(format!(
-            "{}, {} logical CPUs, {:.0} GB, {}",
-            host["cpu"].as_str().unwrap_or("an unknown processor"),
-            host["cpus"],
-            host["memory_gb"].as_f64().unwrap_or(f64::NAN),
-            host["kernel"].as_str().unwrap_or("an unknown kernel"),
-        ))
-    }
+/// The machine that this runs on.
+fn host() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo").lines().find(|line| line.starts_with("model name")).map(str::to_owned);
+    let cpu = cpu
+        .as_deref()
+        .and_then(|line| line.split_once(": "))
+        .map_or("an unknown processor", |(_, name)| name)
+        .to_owned();
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{cpu}, {cpus} logical CPUs, {} {}", std::env::consts::OS, kernel.trim())
 }
 
 const FIGURES: [(&str, &str); 13] = [
@@ -438,7 +436,7 @@ fn method_table(rows: &[Value]) -> String {
             if values.is_empty() {
                 "–".to_owned()
             } else {
-                format!("{:.decimals$}", values.iter().sum::<f64>() / count)
+                format!("{:.decimals$}", values.iter().sum::<f64>() / count + 0.0)
             }
         };
         let served = sum(|row| row["served"].as_f64());
