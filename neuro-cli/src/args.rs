@@ -47,7 +47,8 @@ pub(crate) enum Command {
     /// Run a co-location experiment.
     #[command(after_help = "Examples:\n  neuro run pairwise --apps kalman-gru,tclf-rf --out out\n  \
         neuro run baseline --duration 30 --repeats 3 --out out\n  neuro run random --runs 10 --memory 4 --out out\n  \
-        neuro run random --target sim --runs 1000 --partly 0.5 --out simulated")]
+        neuro run random --target sim --runs 1000 --partly 0.5 --out simulated\n  \
+        neuro run pairwise --apps kalman-gru --target kube --namespace neuro-exp --node edge-1 --out out")]
     Run {
         #[command(subcommand)]
         experiment: Experiment,
@@ -85,7 +86,10 @@ pub(crate) enum Command {
     /// Decide which requests to admit and where.
     #[command(
         after_help = "Examples:\n  neuro solve --instance instance.json --profile examples/data/bundles/edge-a --out plan.json\n  \
-        neuro solve --instance instance.json --profile edge-a=bundles/edge-a --profile edge-b=bundles/edge-b --time-limit 30s"
+        neuro solve --instance instance.json --profile edge-a=bundles/edge-a --profile edge-b=bundles/edge-b --time-limit 30s\n  \
+        neuro solve --instance instance.json --profile bundles/edge-a --what-if drop r7 --what-if add request.json\n  \
+        neuro solve --instance instance.json --profile bundles/edge-a-perx --method perx --delta 10 --base-factor 0.5\n\n\
+        A plan that breaks promises of the given profilers, as those of perx, scaloran, scaloran-cons, first-fit and neuro may: exit code 3."
     )]
     Solve(SolveArgs),
     /// Re-evaluate a plan from scratch.
@@ -94,6 +98,15 @@ pub(crate) enum Command {
         A plan that does not hold: exit code 3."
     )]
     Audit(AuditArgs),
+    /// Say why requests are rejected and what would admit them.
+    #[command(
+        after_help = "Example:\n  neuro explain --plan plan.json --instance instance.json --profile examples/data/bundles/edge-a\n\n\
+        A change is the least of its kind with everybody else staying where they are."
+    )]
+    Explain(ExplainArgs),
+    /// Solve one mixed-integer program from standard input.
+    #[command(hide = true)]
+    SolverWorker,
     /// Put a placement to the test: run it and hold what is measured against what was promised.
     #[command(after_help = "Examples:\n  neuro replay --plan plan.json --instance instance.json --target sim\n  \
         neuro replay --plan plan.json --instance instance.json --target local --duration 30 --json\n\n\
@@ -136,6 +149,24 @@ pub(crate) enum Command {
         /// Where it ran.
         #[arg(long, value_enum, default_value = "local")]
         target: TargetKind,
+        /// Kubernetes: namespace.
+        #[arg(long, default_value = "neuro-exp")]
+        namespace: String,
+    },
+    /// Put a plan on a Kubernetes cluster, the one that kubectl speaks to.
+    #[command(after_help = "Examples:\n  neuro plan diff --plan plan.json --instance instance.json --out diff.json\n  \
+        neuro plan apply --plan plan.json --instance instance.json --diff diff.json\n  neuro plan status --json\n\n\
+        Promises that are broken: exit code 3.")]
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Keep requests placed that are asked for as custom resources of a Kubernetes cluster.
+    #[command(after_help = "Examples:\n  neuro operator crds | kubectl apply -f -\n  \
+        neuro operator run --namespace neuro --profile examples/data/bundles/edge-a")]
+    Operator {
+        #[command(subcommand)]
+        command: OperatorCommand,
     },
 }
 
@@ -193,10 +224,26 @@ pub(crate) struct RequestsArgs {
 /// Placement methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SolveMethod {
+    /// Prices and one server at a time: a plan and a proved bound. Of server-state profilers.
+    Decomposed,
+    /// One server, to the proved optimum. Of server-state profilers.
+    Exact,
     /// Large neighbourhood search: ruin and recreate until the time is up.
     Lns,
     /// Requests one after another, those that pay most for their memory first.
     Greedy,
+    /// One program with the networks as big-M rows, for CBC: proves a bound. Of server-state profilers.
+    Milp,
+    /// The published algorithm: relax, merge, round, server after server. Of paper and server-state profilers.
+    Neuro,
+    /// A program on PERX's curves. Of perx profilers.
+    Perx,
+    /// A program on ScalO-RAN's curves of all applications of a server. Of scaloran profilers.
+    Scaloran,
+    /// A program on the target's own ScalO-RAN curve alone. Of scaloran profilers.
+    ScaloranCons,
+    /// Requests one after another, each where there is memory, whatever latency becomes of it.
+    FirstFit,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -208,7 +255,7 @@ pub(crate) struct SolveArgs {
     #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
     pub(crate) profile: Vec<String>,
     /// How to decide.
-    #[arg(long, value_enum, default_value = "lns")]
+    #[arg(long, value_enum, default_value = "decomposed")]
     pub(crate) method: SolveMethod,
     /// Wall-clock time, such as 60s, 500ms or 2m.
     #[arg(long, value_parser = duration, default_value = "5s")]
@@ -216,13 +263,29 @@ pub(crate) struct SolveArgs {
     /// Iterations of each worker of lns, after which it ends whatever the time: then the plan is the seed's.
     #[arg(long)]
     pub(crate) iterations: Option<u64>,
-    /// Workers of lns [default: the number of cores]
+    /// File for what proves the bound, of decomposed and exact; `neuro audit --certificate` checks it.
+    #[arg(long)]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Threads of decomposed, exact and lns [default: the number of cores]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
+    /// Let milp run the instances of a request on several servers.
+    #[arg(long)]
+    pub(crate) splits: bool,
+    /// By what perx multiplies slowdowns; the study: 10 in s1, 1.5 in s2, 3 in s3.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) delta: f64,
+    /// By what perx multiplies the time alone; the study: 0.5 in s1, 1 in s2 and s3.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) base_factor: f64,
+    /// Decide once more with a change, and print the difference: add FILE (a request or a list of them, JSON), drop ID (a request, or a
+    /// server by its name), server FILE (a server or a list; one of a name that is there takes its place). May be given several times.
+    #[arg(long, num_args = 2, value_names = ["add|drop|server", "FILE|ID"], action = clap::ArgAction::Append)]
+    pub(crate) what_if: Vec<String>,
     /// Seed.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// File for the plan; standard output by default.
+    /// File for the plan, that of the change where there is one; standard output by default.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
     /// A TOML file with further applications.
@@ -234,10 +297,35 @@ pub(crate) struct SolveArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// The placement, JSON.
+    #[arg(long)]
+    pub(crate) plan: PathBuf,
+    /// The problem that it answers, JSON.
+    #[arg(long)]
+    pub(crate) instance: PathBuf,
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    /// Only this request.
+    #[arg(long)]
+    pub(crate) request: Option<String>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct AuditArgs {
     /// The placement, JSON.
     #[arg(long)]
     pub(crate) plan: PathBuf,
+    /// What proves the plan's bound, to be checked too.
+    #[arg(long)]
+    pub(crate) certificate: Option<PathBuf>,
     /// The problem that it answers, JSON.
     #[arg(long)]
     pub(crate) instance: PathBuf,
@@ -277,6 +365,8 @@ pub(crate) struct ReplayArgs {
     /// Where to run it.
     #[arg(long, value_enum, default_value = "sim")]
     pub(crate) target: TargetKind,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
     /// A TOML file of simulated servers and services; the built-in ones by default. Servers are of the kinds that the instance
     /// names.
     #[arg(long, value_name = "FILE")]
@@ -530,6 +620,8 @@ pub(crate) struct PlannedArgs {
     /// Where to run them.
     #[arg(long, value_enum, default_value = "local")]
     pub(crate) target: TargetKind,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
     /// A TOML file of simulated servers and services; the built-in ones by default.
     #[arg(long, value_name = "FILE")]
     pub(crate) sim: Option<PathBuf>,
@@ -557,8 +649,158 @@ pub(crate) struct PlannedArgs {
 pub(crate) enum TargetKind {
     /// Processes of this machine.
     Local,
+    /// A node of a Kubernetes cluster, the one that kubectl speaks to.
+    Kube,
     /// A simulated server.
     Sim,
+}
+
+/// Where on a cluster, and with which image.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct KubeArgs {
+    /// Kubernetes: namespace [default: neuro-exp]
+    #[arg(long)]
+    pub(crate) namespace: Option<String>,
+    /// Kubernetes: node to measure; may be left out where only one takes pods.
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+    /// Kubernetes: use a namespace that holds others' objects; they are left alone.
+    #[arg(long)]
+    pub(crate) adopt: bool,
+}
+
+/// What pods run.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ImageArgs {
+    /// Kubernetes: image of the built-in services, as `make image` builds it [default: neuro-app:<this version>]
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+    /// Kubernetes: when nodes fetch images [default: if-not-present]
+    #[arg(long, value_enum)]
+    pub(crate) pull_policy: Option<PullPolicyArg>,
+}
+
+/// When nodes fetch images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullPolicyArg {
+    /// Before every start.
+    Always,
+    /// Where the node does not have it.
+    IfNotPresent,
+    /// It is there already.
+    Never,
+}
+
+/// A plan and a place on a cluster.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RolloutArgs {
+    /// Namespace.
+    #[arg(long, default_value = "neuro")]
+    pub(crate) namespace: String,
+    /// Name of the plan among those of the namespace.
+    #[arg(long, default_value = "default")]
+    pub(crate) name: String,
+    /// The node of a server that is named otherwise: SERVER=NODE.
+    #[arg(long = "node", value_name = "SERVER=NODE")]
+    pub(crate) nodes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A plan and the problem that it answers.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlanFiles {
+    /// The placement, JSON.
+    #[arg(long)]
+    pub(crate) plan: PathBuf,
+    /// The problem that it answers, JSON.
+    #[arg(long)]
+    pub(crate) instance: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Show what applying a plan would change.
+    Diff {
+        #[command(flatten)]
+        files: PlanFiles,
+        #[command(flatten)]
+        rollout: RolloutArgs,
+        /// File for the difference, to be applied as reviewed.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Make the cluster as a plan wants it.
+    Apply {
+        #[command(flatten)]
+        files: PlanFiles,
+        #[command(flatten)]
+        rollout: RolloutArgs,
+        /// The difference as it was reviewed; refused if the cluster or the plan has changed since.
+        #[arg(long)]
+        diff: Option<PathBuf>,
+        /// Let the server check every object and change nothing.
+        #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "server")]
+        dry_run: Option<DryRun>,
+    },
+    /// Hold what placed requests get against what they were promised.
+    Status {
+        #[command(flatten)]
+        rollout: RolloutArgs,
+    },
+}
+
+/// Who checks without changing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DryRun {
+    /// The API server.
+    Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// Keep the requests of a namespace placed.
+    Run(OperatorArgs),
+    /// Print the definitions of the custom resources, YAML.
+    Crds,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OperatorArgs {
+    /// Namespace of requests, servers and replicas.
+    #[arg(long, default_value = "neuro")]
+    pub(crate) namespace: String,
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+    /// Wall-clock time for a plan.
+    #[arg(long, value_parser = duration, default_value = "5s")]
+    pub(crate) time_limit: Duration,
+    /// Wall-clock time for the search in the background.
+    #[arg(long, value_parser = duration, default_value = "60s")]
+    pub(crate) background_time_limit: Duration,
+    /// Time between looks at the cluster when nothing changes.
+    #[arg(long, value_parser = duration, default_value = "15s")]
+    pub(crate) resync: Duration,
+    /// Address of `/metrics` and `/healthz`.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub(crate) metrics: std::net::SocketAddr,
+    /// Seed of the searches.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
 }
 
 /// Which simulated server.
@@ -606,6 +848,8 @@ pub(crate) struct RunArgs {
     /// Where to deploy.
     #[arg(long, value_enum, default_value = "local")]
     pub(crate) target: TargetKind,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
     #[command(flatten)]
     pub(crate) simulated: SimArgs,
     /// Simulated: keep every request and counter reading, not only a summary of each tenant.

@@ -17,6 +17,8 @@ pub enum Method {
     Lns,
     /// `greedy`: requests one after another, each where it fits.
     Greedy,
+    /// `first-fit`: requests one after another, each where there is memory, whatever latency becomes of it.
+    FirstFit,
     /// `milp`: the network as big-M constraints in one mixed-integer program.
     Milp,
     /// `neuro`: relax, merge and round, server after server, as the NeuRO prototype does.
@@ -31,11 +33,12 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Exact,
         Self::Decomposed,
         Self::Lns,
         Self::Greedy,
+        Self::FirstFit,
         Self::Milp,
         Self::Neuro,
         Self::Perx,
@@ -50,6 +53,7 @@ impl Method {
             Self::Decomposed => "decomposed",
             Self::Lns => "lns",
             Self::Greedy => "greedy",
+            Self::FirstFit => "first-fit",
             Self::Milp => "milp",
             Self::Neuro => "neuro",
             Self::Perx => "perx",
@@ -64,7 +68,18 @@ impl Method {
     pub fn proves_bound(self) -> bool {
         match self {
             Self::Exact | Self::Decomposed | Self::Milp | Self::Scaloran | Self::ScaloranCons => true,
-            Self::Lns | Self::Greedy | Self::Neuro | Self::Perx => false,
+            Self::Lns | Self::Greedy | Self::FirstFit | Self::Neuro | Self::Perx => false,
+        }
+    }
+
+    /// Whether the method decides by what the profilers promise, so that a plan of it which breaks a promise is an error.
+    ///
+    /// The others decide by memory alone, by curves of their own, or round without looking again: their plans' audits tell which
+    /// promises they break.
+    pub fn keeps_promises(self) -> bool {
+        match self {
+            Self::Exact | Self::Decomposed | Self::Lns | Self::Greedy | Self::Milp => true,
+            Self::FirstFit | Self::Neuro | Self::Perx | Self::Scaloran | Self::ScaloranCons => false,
         }
     }
 }
@@ -93,7 +108,8 @@ mod tests {
 
     #[test]
     fn names_are_the_same_everywhere() {
-        let names = ["exact", "decomposed", "lns", "greedy", "milp", "neuro", "perx", "scaloran", "scaloran-cons"];
+        let names =
+            ["exact", "decomposed", "lns", "greedy", "first-fit", "milp", "neuro", "perx", "scaloran", "scaloran-cons"];
         assert_eq!(Method::ALL.map(Method::id), names);
         for method in Method::ALL {
             let name = method.to_string();
@@ -101,6 +117,13 @@ mod tests {
             assert_eq!(serde_json::to_string(&method).unwrap(), format!("\"{name}\""));
             assert_eq!(serde_json::from_str::<Method>(&format!("\"{name}\"")).unwrap(), method);
         }
+    }
+
+    #[test]
+    fn rivals_may_break_promises() {
+        let keeping: Vec<_> =
+            Method::ALL.into_iter().filter(|method| method.keeps_promises()).map(Method::id).collect();
+        assert_eq!(keeping, ["exact", "decomposed", "lns", "greedy", "milp"]);
     }
 
     #[test]

@@ -6,8 +6,11 @@ mod datapoints;
 mod demo;
 mod destroy;
 mod evaluate;
+mod explain;
 mod ingest;
+mod operator;
 mod place;
+mod plan;
 mod planned;
 mod predict;
 mod replay;
@@ -19,6 +22,7 @@ mod solve;
 mod stats;
 mod train;
 mod version;
+mod what_if;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -50,12 +54,19 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Requests(args) => requests::requests(&args),
         Command::Solve(args) => solve::solve(&args),
         Command::Audit(args) => solve::audit(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::SolverWorker => {
+            neuro_opt::solver::worker::serve(&neuro_opt::solver::cbc::Cbc)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Replay(args) => replay::replay(args),
         Command::Report(args) => report::report(&args),
         Command::Sim { command } => sim::sim(command),
         Command::Completions { shell } => Ok(completions::completions(shell)),
         Command::Version { json } => Ok(version::version(json)),
-        Command::Destroy { run, target } => destroy::destroy(&run, target),
+        Command::Destroy { run, target, namespace } => destroy::destroy(&run, target, &namespace),
+        Command::Plan { command } => plan::plan(command),
+        Command::Operator { command } => operator::operator(command),
     }
 }
 
@@ -73,10 +84,14 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 _ => None,
             })
     });
+    let cluster = error.chain().find_map(|cause| cause.downcast_ref::<neuro_k8s::Error>());
+    if matches!(cluster, Some(neuro_k8s::Error::NodeChoice { .. } | neuro_k8s::Error::Namespace { .. })) {
+        return ExitCode::from(2);
+    }
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
     let is_input = problem.is_some_and(|error| {
-        use neuro_opt::Error::{Data, NoProfile, Request};
-        matches!(error, Data(_) | NoProfile { .. } | Request { .. })
+        use neuro_opt::Error::{Data, InvalidOption, NoProfile, Request, UnsuitedProfiler};
+        matches!(error, Data(_) | InvalidOption { .. } | NoProfile { .. } | Request { .. } | UnsuitedProfiler { .. })
     });
     if is_input {
         return ExitCode::from(2);

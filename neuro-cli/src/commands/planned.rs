@@ -16,7 +16,7 @@ use super::{read_catalogue, run};
 use crate::args::{PlannedArgs, SimArgs};
 
 pub(super) fn planned(args: &PlannedArgs) -> anyhow::Result<ExitCode> {
-    let place = Place::of(args.target, &SimArgs { sim: args.sim.clone(), kind: None }, &[], None)?;
+    let place = Place::of(args.target, &SimArgs { sim: args.sim.clone(), kind: None }, &args.kube, &[], None)?;
     let catalogue = read_catalogue(args.catalogue.as_deref())?;
     let profiles = read_profiles(&args.profile)?;
     let phases = place.defaults().phases;

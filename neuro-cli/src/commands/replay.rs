@@ -19,7 +19,8 @@ use super::{read_catalogue, run};
 use crate::args::{ReplayArgs, SimArgs};
 
 pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let place = Place::of(args.target, &SimArgs { sim: args.sim.clone(), kind: None }, &[], args.threads)?;
+    let simulated = SimArgs { sim: args.sim.clone(), kind: None };
+    let place = Place::of(args.target, &simulated, &args.kube, &[], args.threads)?;
     let catalogue = read_catalogue(args.catalogue.as_deref())?;
     let instance =
         Instance::from_json(&read(&args.instance)?).with_context(|| format!("in {}", args.instance.display()))?;

@@ -8,7 +8,7 @@ use neuro_data::{Application, Catalogue, Dataset, Phases, RunSpec, run_folder::r
 use neuro_k8s::CampaignReport;
 use neuro_k8s::sim::{Keep, SimCampaignParams};
 
-use super::place::{Place, measure, simulate};
+use super::place::{Place, measure, measure_on_cluster, simulate};
 use super::{planned, read_catalogue};
 use crate::args::Experiment;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
         }
     };
     let simulated_only = [("--records", common.records), ("--jobs", common.jobs.is_some())];
-    let place = Place::of(common.target, &common.simulated, &simulated_only, common.threads)?;
+    let place = Place::of(common.target, &common.simulated, &common.kube, &simulated_only, common.threads)?;
     let defaults = place.defaults();
     let catalogue = read_catalogue(common.catalogue.as_deref())?;
     let apps = applications(&common.apps, &catalogue, &place)?;
@@ -56,6 +56,7 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt_on_ctrl_c()?;
     let report = match &place {
         Place::Local => measure(&runs, &common.out, common.lock.as_deref(), catalogue, &interrupt)?,
+        Place::Kube(args) => measure_on_cluster(&runs, &common.out, args, catalogue, &interrupt)?,
         Place::Sim { params, kind } => {
             let mut campaign = SimCampaignParams::new(&common.out, tool());
             campaign.keep = if common.records { Keep::Records } else { Keep::Summaries };

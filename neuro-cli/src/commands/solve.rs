@@ -9,11 +9,16 @@ use neuro_cli::interrupt_on_ctrl_c;
 use neuro_cli::output::{self, table};
 use neuro_data::files::write_atomic;
 use neuro_data::instance::Instance;
-use neuro_data::plan::Plan;
-use neuro_opt::placement::{self, Audit, LnsParams, Problem, Profiles};
+use neuro_data::plan::{Plan, TracePoint};
+use neuro_k8s::Interrupt;
+use neuro_opt::placement::{
+    self, Audit, Certificate, DecomposedParams, ExactParams, Finding, LnsParams, MilpParams, NeuroParams, PerxParams, Problem, Profiles, ScalOranParams,
+};
+use neuro_opt::solver::worker::Worker;
 use neuro_profiler::Bundle;
+use neuro_profiler::baselines::Reach;
 
-use super::read_catalogue;
+use super::{read_catalogue, what_if};
 use crate::args::{AuditArgs, SolveArgs, SolveMethod};
 
 /// Exit code of a plan that does not hold.
@@ -23,46 +28,152 @@ pub(crate) fn solve(args: &SolveArgs) -> anyhow::Result<ExitCode> {
     let instance = read_instance(&args.instance)?;
     let profiles = read_profiles(&args.profile)?;
     let catalogue = read_catalogue(args.catalogue.as_deref())?;
+    let changed = what_if::changed(&instance, &args.what_if)?;
+    let interrupt = interrupt_on_ctrl_c()?;
     let problem = Problem::new(&instance, &profiles, &catalogue)?;
-    let plan = match args.method {
-        SolveMethod::Greedy => placement::greedy(&problem)?,
+    let (plan, certificate) = decide(args, &problem, &interrupt)?;
+    if let Some(path) = &args.certificate {
+        let certificate = certificate.with_context(|| {
+            format!("{} has nothing that proves a bound; decomposed and exact have, given the time", plan.method)
+        })?;
+        write_atomic(path, serde_json::to_string(&certificate)?.as_bytes())?;
+    }
+    let Some(changed) = changed else { return told(args, &problem, &plan, None) };
+    let problem = Problem::new(&changed, &profiles, &catalogue)?;
+    let base = plan;
+    let plan = if is_interrupted(&base) { base.clone() } else { decide(args, &problem, &interrupt)?.0 };
+    told(args, &problem, &plan, Some(&base))
+}
+
+/// Writes and prints a plan, or what becomes of a base.
+fn told(args: &SolveArgs, problem: &Problem<'_>, plan: &Plan, base: Option<&Plan>) -> anyhow::Result<ExitCode> {
+    let text = serde_json::to_string_pretty(plan)? + "\n";
+    if let Some(path) = &args.out {
+        write_atomic(path, text.as_bytes())?;
+    }
+    match base {
+        Some(base) if args.json => output::print(&what_if::to_json(base, plan)?),
+        Some(base) => output::print(&what_if::to_text(base, plan)),
+        None if args.json || args.out.is_none() => output::print(&text),
+        None => output::print(&overview(problem, plan)?),
+    }
+    Ok(if is_interrupted(plan) {
+        ExitCode::from(130)
+    } else if placement::audit(problem, plan)?.holds() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FINDINGS)
+    })
+}
+
+fn is_interrupted(plan: &Plan) -> bool {
+    plan.termination == neuro_opt::Termination::Interrupted.id()
+}
+
+/// The plan of the method that was asked for, and what proves its bound.
+fn decide(
+    args: &SolveArgs,
+    problem: &Problem<'_>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(Plan, Option<Certificate>)> {
+    let mut trace: Vec<TracePoint> = Vec::new();
+    let mut observer = |progress: &neuro_opt::Progress| {
+        let bound = Some(progress.bound).filter(|bound| bound.is_finite());
+        let is_new = |last: &TracePoint| last.objective != progress.objective || last.bound != bound;
+        if trace.last().is_none_or(is_new) {
+            trace.push(TracePoint { seconds: progress.seconds, objective: progress.objective, bound });
+        }
+        if interrupt.stops_after_run() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let time = Some(args.time_limit);
+    let solver = solver(interrupt)?;
+    let workers = args.workers.unwrap_or(LnsParams::default().workers);
+    let keep = args.certificate.is_some();
+    let mut certificate = None;
+    let mut plan = match args.method {
+        SolveMethod::Decomposed => {
+            let params = DecomposedParams {
+                time: args.time_limit,
+                workers,
+                seed: args.seed,
+                certificate: keep,
+                ..DecomposedParams::default()
+            };
+            let found = placement::decomposed(problem, &params, &mut observer)?;
+            certificate = found.certificate;
+            found.plan
+        }
+        SolveMethod::Exact => {
+            let limits = neuro_opt::Limits { time, ..neuro_opt::Limits::default() };
+            let params = ExactParams { limits, workers, seed: args.seed, certificate: keep };
+            let found = placement::exact(problem, &params, &mut observer)?;
+            certificate = found.certificate;
+            found.plan
+        }
+        SolveMethod::Greedy => placement::greedy(problem)?,
+        SolveMethod::FirstFit => placement::first_fit(problem)?,
         SolveMethod::Lns => {
-            let interrupt = interrupt_on_ctrl_c()?;
             let params = LnsParams {
                 time: args.time_limit,
                 iterations: args.iterations,
                 seed: args.seed,
-                workers: args.workers.unwrap_or(LnsParams::default().workers),
+                workers,
                 ..LnsParams::default()
             };
-            let mut observer = |_: &neuro_opt::Progress| {
-                if interrupt.stops_after_run() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            placement::lns(&problem, &params, &mut observer)?.plan
+            placement::lns(problem, &params, &mut observer)?.plan
+        }
+        SolveMethod::Milp => {
+            let params = MilpParams { time, splits: args.splits, seed: args.seed, ..MilpParams::default() };
+            placement::milp(problem, &params, &solver, &mut observer)?
+        }
+        SolveMethod::Neuro => {
+            let found = placement::neuro(problem, &NeuroParams { time, ..NeuroParams::default() }, &mut observer)?;
+            let (cpu, evaluations) = (found.cpu_seconds, found.evaluations);
+            #[expect(clippy::print_stderr, reason = "a note beside the plan, which has no field for it")]
+            {
+                eprintln!("{cpu:.3} s of CPU for {evaluations} evaluations of a server's promises");
+            }
+            found.plan
+        }
+        SolveMethod::Perx => {
+            let (delta, base_factor) = (args.delta, args.base_factor);
+            let params = PerxParams { delta, base_factor, time, ..PerxParams::default() };
+            placement::perx(problem, &params, &solver, &mut observer)?
+        }
+        SolveMethod::Scaloran | SolveMethod::ScaloranCons => {
+            let reach = if args.method == SolveMethod::Scaloran { Reach::Average } else { Reach::Own };
+            let params = ScalOranParams { reach, time, ..ScalOranParams::default() };
+            placement::scaloran(problem, &params, &solver, &mut observer)?
         }
     };
-    let text = serde_json::to_string_pretty(&plan)? + "\n";
-    if let Some(path) = &args.out {
-        write_atomic(path, text.as_bytes())?;
+    // The end of it: what was found after the last report.
+    if !trace.is_empty() {
+        trace.push(TracePoint { seconds: plan.seconds, objective: Some(plan.objective), bound: plan.bound });
     }
-    if args.json || args.out.is_none() {
-        output::print(&text);
-    } else {
-        output::print(&overview(&problem, &plan)?);
-    }
-    let interrupted = plan.termination == neuro_opt::Termination::Interrupted.id();
-    Ok(if interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS })
+    plan.trace = trace;
+    Ok((plan, certificate))
+}
+
+/// CBC in a process of this very program, which Ctrl-C ends.
+fn solver(interrupt: &Interrupt) -> anyhow::Result<Worker> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let interrupt = interrupt.clone();
+    Ok(Worker::new(own, ["solver-worker".to_owned()]).until(move || interrupt.stops_after_run()))
 }
 
 pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let instance = read_instance(&args.instance)?;
-    let plan: Plan = serde_json::from_str(&read(&args.plan)?)
-        .map_err(|e| neuro_data::Error::Malformed { path: args.plan.clone(), reason: e.to_string() })?;
+    let plan = read_plan(&args.plan)?;
     let profiles = read_profiles(&args.profile)?;
     let problem = Problem::new(&instance, &profiles, &read_catalogue(args.catalogue.as_deref())?)?;
     let audit = placement::audit(&problem, &plan)?;
+    let proved = args.certificate.as_deref().map(|path| proved(&problem, &plan, path)).transpose()?;
     if args.json {
-        output::print(&(serde_json::to_string(&audit)? + "\n"));
+        let mut value = serde_json::to_value(&audit)?;
+        if let Some(bound) = proved {
+            value["proved_bound"] = bound.into();
+        }
+        output::print(&(value.to_string() + "\n"));
     } else {
         output::print(&promises(&audit));
         for finding in &audit.findings {
@@ -70,8 +181,25 @@ pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         }
         let verdict = if audit.holds() { "the plan holds" } else { "the plan does not hold" };
         output::print(&format!("revenue {:.2}; {verdict}\n", audit.revenue));
+        if let Some(bound) = proved {
+            output::print(&format!("no placement of whole requests has more than {bound:.4}: the certificate proves it\n"));
+        }
     }
     Ok(if audit.holds() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}
+
+/// The bound that a certificate proves, which is no looser than what the plan says.
+fn proved(problem: &Problem<'_>, plan: &Plan, path: &Path) -> anyhow::Result<f64> {
+    let malformed =
+        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
+    let certificate: Certificate = serde_json::from_str(&read(path)?).map_err(malformed)?;
+    let bound = placement::check_certificate(problem, &certificate)?;
+    let stated = plan.bound.unwrap_or(f64::INFINITY);
+    anyhow::ensure!(
+        bound <= stated + 1e-6 * stated.abs().max(1.0),
+        "the plan says that no placement has more than {stated}, the certificate proves {bound} only",
+    );
+    Ok(bound)
 }
 
 /// Server by server, then who is rejected.
@@ -93,6 +221,13 @@ fn overview(problem: &Problem<'_>, plan: &Plan) -> anyhow::Result<String> {
         plan.seconds,
         plan.termination,
     );
+    if let (Some(bound), Some(gap)) = (plan.bound, plan.gap) {
+        text += &format!("no placement has more than {bound:.2}: the plan is at most {:.2} % short\n", 100.0 * gap);
+    }
+    let broken = audit.findings.iter().filter(|finding| matches!(finding, Finding::Promise { .. })).count();
+    if broken > 0 {
+        text += &format!("{broken} of {} promises of the given profilers are broken\n", audit.promises.len());
+    }
     Ok(text)
 }
 
@@ -111,6 +246,12 @@ fn promises(audit: &Audit) -> String {
     table::render(&["server", "request", "sla", "promised (s)", "bound (s)", "% of bound"], rows)
 }
 
+pub(super) fn read_plan(path: &Path) -> anyhow::Result<Plan> {
+    let malformed =
+        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
+    Ok(serde_json::from_str(&read(path)?).map_err(malformed)?)
+}
+
 pub(super) fn read_profiles(texts: &[String]) -> anyhow::Result<Profiles> {
     let mut profiles = Profiles::default();
     for text in texts {
@@ -122,10 +263,10 @@ pub(super) fn read_profiles(texts: &[String]) -> anyhow::Result<Profiles> {
     Ok(profiles)
 }
 
-fn read_instance(path: &Path) -> anyhow::Result<Instance> {
+pub(super) fn read_instance(path: &Path) -> anyhow::Result<Instance> {
     Instance::from_json(&read(path)?).with_context(|| format!("in {}", path.display()))
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

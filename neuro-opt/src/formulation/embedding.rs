@@ -60,7 +60,7 @@ pub struct Embedding<'a> {
     network: &'a Network,
     bounds: &'a NetworkBounds,
     encoding: Encoding,
-    minimised: Option<Vec<f64>>,
+    minimised: Vec<Vec<f64>>,
 }
 
 /// What an embedding added to a model.
@@ -94,7 +94,7 @@ pub enum Role {
 impl<'a> Embedding<'a> {
     /// The network with its bounds, one layer each.
     pub fn new(network: &'a Network, bounds: &'a NetworkBounds) -> Self {
-        Self { network, bounds, encoding: Encoding::BigMPreactivation, minimised: None }
+        Self { network, bounds, encoding: Encoding::BigMPreactivation, minimised: Vec::new() }
     }
 
     /// The encoding of split units; [`Encoding::BigMPreactivation`] by default.
@@ -104,9 +104,9 @@ impl<'a> Embedding<'a> {
     }
 
     /// Says that the outputs matter only in so far as Σ wₖ·fₖ is minimised or limited from above, so that units which can only
-    /// raise it need no binary. Without this, outputs are exact.
+    /// raise it need no binary. Said more than once, it goes for each of the sums. Without this, outputs are exact.
     pub fn minimised(mut self, w: Vec<f64>) -> Self {
-        self.minimised = Some(w);
+        self.minimised.push(w);
         self
     }
 
@@ -120,13 +120,18 @@ impl<'a> Embedding<'a> {
         let same = |found, needed| if found == needed { Ok(()) } else { Err(Error::InputLength { found, needed }) };
         same(inputs.len(), self.network.inputs())?;
         same(self.bounds.layers.len(), self.network.layers().len())?;
-        let useless = match &self.minimised {
-            None => None,
-            Some(w) => {
-                same(w.len(), self.network.outputs())?;
-                Some(epigraph::useless_above(self.network, self.bounds, w))
-            }
-        };
+        let mut useless: Option<Vec<Vec<bool>>> = None;
+        for w in &self.minimised {
+            same(w.len(), self.network.outputs())?;
+            let here = epigraph::useless_above(self.network, self.bounds, w);
+            useless = Some(match useless {
+                None => here,
+                Some(before) => {
+                    let both = |(a, b): (Vec<bool>, Vec<bool>)| a.into_iter().zip(b).map(|(a, b)| a && b).collect();
+                    before.into_iter().zip(here).map(both).collect()
+                }
+            });
+        }
         let (outputs, units, variables) = (Vec::new(), Vec::new(), Vec::new());
         let mut embedded = Embedded { outputs, units, variables, binaries: 0, epigraphs: 0 };
         let mut before = inputs.to_vec();

@@ -20,5 +20,5 @@ mod milp;
 pub mod sos;
 pub mod table;
 
-pub use embedding::{Embedded, Embedding, Encoding};
+pub use embedding::{Embedded, Embedding, Encoding, Role};
 pub use milp::{Cuts, Milp};

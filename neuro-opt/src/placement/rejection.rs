@@ -2,30 +2,34 @@
 
 use neuro_data::plan::{Rejection, RejectionCode};
 
-use super::occupancy::{MEMORY_TOLERANCE_GB, Occupancy};
-use super::{Placement, Problem};
+use super::occupancy::MEMORY_TOLERANCE_GB;
+use super::tenancy::{Admission, Tenancy};
+use super::{Parts, Problem};
 use crate::Result;
 
-/// The reasons for all requests that a placement does not serve.
-pub(super) fn rejections(problem: &Problem<'_>, placement: &Placement) -> Result<Vec<Rejection>> {
-    let servers = problem.instance().servers.len();
-    let mut occupancies: Vec<_> = (0..servers).map(|server| Occupancy::empty(problem, server)).collect();
-    for (request, server) in placement.iter().enumerate() {
-        if let Some(server) = server {
-            occupancies[*server].add(problem, request);
-        }
-    }
-    let rejected = (0..placement.len()).filter(|request| placement[*request].is_none());
+/// Servers that are looked at for a reason in a plan, those with the most memory left: a plan of thousands is to be written at once.
+const SERVERS: usize = 4;
+
+/// The reasons for all requests of which nothing is placed.
+pub(super) fn rejections(problem: &Problem<'_>, parts: &Parts) -> Result<Vec<Rejection>> {
+    let mut servers = Tenancy::all(problem, parts)?;
+    servers.sort_by(|a, b| b.free_gb(problem).total_cmp(&a.free_gb(problem)));
+    let rejected = (0..parts.len()).filter(|request| parts[*request].is_empty());
     rejected
         .map(|request| {
-            let (code, detail) = reason(problem, &occupancies, request)?;
+            let (code, detail) = reason(problem, &servers, request, SERVERS)?;
             Ok(Rejection { request: problem.instance().requests[request].id.clone(), code, detail })
         })
         .collect()
 }
 
-/// The code and figures of the server that comes nearest to serving a request.
-fn reason(problem: &Problem<'_>, servers: &[Occupancy], request: usize) -> Result<(RejectionCode, String)> {
+/// The code and figures of the server that comes nearest to serving a request, among the first `most` that have the memory.
+pub(super) fn reason(
+    problem: &Problem<'_>,
+    servers: &[Tenancy],
+    request: usize,
+    most: usize,
+) -> Result<(RejectionCode, String)> {
     let instance = problem.instance();
     let asked = &instance.requests[request];
     let needed = problem.memory_gb[request];
@@ -40,59 +44,65 @@ fn reason(problem: &Problem<'_>, servers: &[Occupancy], request: usize) -> Resul
         let detail = format!("{instances} instances at {rate:.2}/s are more than any profiler was trained on");
         return Ok((RejectionCode::OutsideTrainedRange, detail));
     }
-    let with_memory: Vec<_> = trained.into_iter().filter(|s| s.has_memory(problem, request)).collect();
-    let Some(first) = with_memory.first() else {
+    let mut best: Option<(&Tenancy, Admission)> = None;
+    let with_memory = trained.into_iter().filter(|s| needed <= s.free_gb(problem) + MEMORY_TOLERANCE_GB);
+    for server in with_memory.take(most) {
+        let admission = server.with(problem, request)?;
+        // Nearest: it fits; only neighbours are in the way, the fewest; its own promise, the least.
+        let key = |a: &Admission| (!a.keeps_own, if a.keeps_own { a.pushed.len() as f64 } else { a.own_s });
+        if best.as_ref().is_none_or(|(_, held)| key(&admission) < key(held)) {
+            best = Some((server, admission));
+        }
+    }
+    let Some((server, admission)) = best else {
         let freest = servers.iter().max_by(|a, b| a.free_gb(problem).total_cmp(&b.free_gb(problem)));
         let detail = freest.map_or_else(String::new, |s| {
             let free = s.free_gb(problem).max(0.0);
             let name = &instance.servers[s.server].name;
-            format!("{needed:.1} GB are needed; {name}, the freest, has {free:.1} GB left by those that pay more")
+            format!("{needed:.1} GB are needed; {name}, the freest, has {free:.1} GB left by those that are served")
         });
         return Ok((RejectionCode::LowRevenue, detail));
     };
-    // Where its own promise would hold only a neighbour's stands in the way.
-    let mut own: Option<(f64, usize)> = None;
-    for server in &with_memory {
-        let kind = problem.kind(server.server);
-        let before = kind.promises(instance, &server.tenants)?;
-        let mut tenants = server.tenants.clone();
-        tenants.push(request);
-        let promises = kind.promises(instance, &tenants)?;
-        let mine = promises.last().copied().unwrap_or(f64::INFINITY);
-        if mine > asked.delay_s {
-            if own.is_none_or(|(best, _)| mine < best) {
-                own = Some((mine, server.server));
-            }
-            continue;
-        }
-        let name = &instance.servers[server.server].name;
-        let broken = server
-            .tenants
-            .iter()
-            .zip(before.iter().zip(&promises))
-            .find(|(r, (_, after))| **after > instance.requests[**r].delay_s);
-        let Some((neighbour, (was, is))) = broken else {
-            let detail = format!("it would fit on {name}; the method did not find that");
-            return Ok((RejectionCode::LowRevenue, detail));
-        };
-        let neighbour = &instance.requests[*neighbour];
-        let detail = format!(
-            "on {name} it would push {} from {} to {} > {} ({})",
-            neighbour.id,
-            seconds(*was),
-            seconds(*is),
-            seconds(neighbour.delay_s),
-            neighbour.sla.name(),
-        );
-        return Ok((RejectionCode::BreaksNeighbour, detail));
+    let name = &instance.servers[server.server].name;
+    if admission.fits() {
+        return Ok((RejectionCode::LowRevenue, format!("it would fit on {name}; the method did not find that")));
     }
-    let (mine, server) = own.unwrap_or((f64::INFINITY, first.server));
-    let name = &instance.servers[server].name;
-    let detail = format!("{} {} > {} on {name}", asked.sla.name(), seconds(mine), seconds(asked.delay_s));
+    let pushes = pushes(problem, &admission);
+    if admission.keeps_own {
+        return Ok((RejectionCode::BreaksNeighbour, format!("on {name} it would push {}", pushes.unwrap_or_default())));
+    }
+    let mut detail =
+        format!("{} {} > {} on {name}", asked.sla.name(), seconds(admission.own_s), seconds(asked.delay_s));
+    if let Some(pushes) = pushes {
+        detail += &format!("; it would push {pushes}");
+    }
     Ok((RejectionCode::OwnSla, detail))
 }
 
+/// Whom it would push from where to where: the one that is pushed farthest beyond its bound, and how many more.
+fn pushes(problem: &Problem<'_>, admission: &Admission) -> Option<String> {
+    let requests = &problem.instance().requests;
+    let beyond = |push: &&super::tenancy::Push| push.to_s / requests[push.request].delay_s;
+    let worst = admission.pushed.iter().max_by(|a, b| beyond(a).total_cmp(&beyond(b)))?;
+    let tenant = &requests[worst.request];
+    let mut text = format!(
+        "{} from {} to {} > {} ({})",
+        tenant.id,
+        seconds(worst.from_s),
+        seconds(worst.to_s),
+        seconds(tenant.delay_s),
+        tenant.sla.name()
+    );
+    if admission.pushed.len() > 1 {
+        text += &format!(" and {} more over their bounds", admission.pushed.len() - 1);
+    }
+    Some(text)
+}
+
 /// A time with three significant figures.
-fn seconds(value: f64) -> String {
-    if value >= 1.0 { format!("{value:.2} s") } else { format!("{:.3} ms", 1e3 * value) }
+pub(super) fn seconds(value: f64) -> String {
+    match value {
+        0.1.. => format!("{value:.3} s"),
+        _ => format!("{:.3} ms", 1e3 * value),
+    }
 }

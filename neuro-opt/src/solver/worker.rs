@@ -8,6 +8,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,15 @@ const ANSWER: &str = "neuro-answer ";
 /// How long a worker may go on beyond its limit before it is killed.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How often a worker's end is looked for.
+const POLL: Duration = Duration::from_millis(20);
+
 /// A solver in a process of its own for each solve.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Worker {
     program: PathBuf,
     arguments: Vec<String>,
+    stops: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,11 +43,26 @@ struct Request<M> {
 impl Worker {
     /// The worker that this command starts: a program that calls [`serve`].
     pub fn new(program: impl Into<PathBuf>, arguments: impl IntoIterator<Item = String>) -> Self {
-        Self { program: program.into(), arguments: arguments.into_iter().collect() }
+        Self { program: program.into(), arguments: arguments.into_iter().collect(), stops: None }
+    }
+
+    /// Ends a solve as soon as `stops` says so, asked some fifty times a second: the process is killed, and nothing is held of it.
+    pub fn until(mut self, stops: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.stops = Some(Arc::new(stops));
+        self
     }
 
     fn fault(&self, problem: impl std::fmt::Display) -> Error {
         Error::Solver { solver: "worker", problem: format!("{}: {problem}", self.program.display()) }
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("program", &self.program)
+            .field("arguments", &self.arguments)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,25 +105,37 @@ impl MipSolver for Worker {
         });
         input.write_all(request.as_bytes()).and_then(|()| input.write_all(b"\n")).map_err(|e| self.fault(e))?;
         input.flush().map_err(|error| self.fault(error))?;
-        let received = match options.time {
-            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(limit) => receiver.recv_timeout((limit + GRACE).saturating_sub(start.elapsed())),
+        let nothing = |termination| {
+            let seconds = start.elapsed().as_secs_f64();
+            Ok(Solution {
+                outcome: Outcome { termination, objective: None, bound: None, nodes: 0, seconds },
+                values: None,
+            })
         };
-        match received {
-            Ok(Some(answer)) => {
-                let answer: std::result::Result<Solution, String> =
-                    serde_json::from_str(&answer).map_err(|error| self.fault(error))?;
-                answer.map_err(|problem| self.fault(problem))
+        loop {
+            let is_stopped = self.stops.as_ref().is_some_and(|stops| stops());
+            match receiver.recv_timeout(POLL) {
+                Ok(Some(answer)) => {
+                    let answer: std::result::Result<Solution, String> =
+                        serde_json::from_str(&answer).map_err(|error| self.fault(error))?;
+                    return answer.map_err(|problem| self.fault(problem));
+                }
+                // A terminal's Ctrl-C also ends the worker.
+                _ if is_stopped => return nothing(Termination::Interrupted),
+                Err(RecvTimeoutError::Timeout) => {
+                    if options.time.is_some_and(|limit| start.elapsed() >= limit + GRACE) {
+                        return nothing(Termination::TimeLimit);
+                    }
+                }
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => {
+                    // Whoever ended it may be about to tell.
+                    std::thread::sleep(POLL);
+                    if self.stops.as_ref().is_some_and(|stops| stops()) {
+                        return nothing(Termination::Interrupted);
+                    }
+                    return Err(self.fault("it ended without an answer"));
+                }
             }
-            Err(RecvTimeoutError::Timeout) => {
-                let seconds = start.elapsed().as_secs_f64();
-                let termination = Termination::TimeLimit;
-                Ok(Solution {
-                    outcome: Outcome { termination, objective: None, bound: None, nodes: 0, seconds },
-                    values: None,
-                })
-            }
-            _ => Err(self.fault("it ended without an answer")),
         }
     }
 }

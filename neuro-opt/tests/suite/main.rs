@@ -8,9 +8,12 @@ mod cbc_traps;
 mod conformance;
 mod encodings;
 mod errors;
+mod explain;
 mod files;
 mod methods;
 mod network;
 mod placement;
 mod proofs;
+#[cfg(feature = "cbc")]
+mod rivals;
 mod simplex;

@@ -1,6 +1,7 @@
 use super::curve_points::{PairCurves, fit_pairs, from_matrix, to_matrix};
 use super::uncontended::{checked_times, times_alone};
 use crate::Result;
+use crate::curves::SigmoidParams;
 use crate::profiler::{Load, LogTimes, Profiler, context_of, uncrossed};
 use crate::server_state::{base_matrix, base_times};
 use crate::training_set::TrainingSet;
@@ -28,6 +29,17 @@ impl Perx {
         Ok(Self { apps: set.apps.clone(), base_s: times_alone(set, train)?, pairs })
     }
 
+    /// Seconds of mean, p75 and p95 alone.
+    pub fn base_s(&self, app: usize) -> [f64; 3] {
+        self.base_s[app]
+    }
+
+    /// The curves of mean, p75 and p95 of `observed` beside `neighbour`; `None` of a pair without.
+    pub fn curves(&self, observed: usize, neighbour: usize) -> Option<&[SigmoidParams; 3]> {
+        let is_it = |pair: &&PairCurves| pair.observed == observed && pair.neighbour == neighbour;
+        self.pairs.iter().find(is_it).map(|pair| &pair.curves)
+    }
+
     pub(crate) fn to_weights(&self) -> Weights {
         let mut weights = Weights::default();
         weights.insert("base_s", base_matrix(&self.base_s).into_dyn());
@@ -45,10 +57,9 @@ impl Perx {
         let base = self.base_s[target.app];
         let mut times = base;
         for other in others {
-            let is_it = |pair: &&PairCurves| pair.observed == target.app && pair.neighbour == other.app;
-            let Some(pair) = self.pairs.iter().find(is_it) else { continue };
+            let Some(curves) = self.curves(target.app, other.app) else { continue };
             for k in 0..3 {
-                times[k] += (pair.curves[k].seconds(other.instances, other.rate) - base[k]).max(0.0);
+                times[k] += (curves[k].seconds(other.instances, other.rate) - base[k]).max(0.0);
             }
         }
         times

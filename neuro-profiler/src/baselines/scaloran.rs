@@ -1,6 +1,7 @@
 use super::curve_points::{PairCurves, fit_pairs, from_matrix, to_matrix};
 use super::uncontended::{checked_times, times_alone};
 use crate::Result;
+use crate::curves::SigmoidParams;
 use crate::profiler::{Load, LogTimes, Profiler, uncrossed};
 use crate::server_state::{base_matrix, base_times};
 use crate::training_set::TrainingSet;
@@ -49,6 +50,16 @@ impl ScalOran {
         self.reach
     }
 
+    /// Seconds of mean, p75 and p95 alone.
+    pub fn base_s(&self, app: usize) -> [f64; 3] {
+        self.base_s[app]
+    }
+
+    /// The curves of mean, p75 and p95 of an application beside itself; `None` of one without.
+    pub fn curves(&self, app: usize) -> Option<&[SigmoidParams; 3]> {
+        self.curves.iter().find(|pair| pair.observed == app).map(|pair| &pair.curves)
+    }
+
     pub(crate) fn to_weights(&self) -> Weights {
         let mut weights = Weights::default();
         weights.insert("base_s", base_matrix(&self.base_s).into_dyn());
@@ -65,7 +76,7 @@ impl ScalOran {
     /// T_aa(n, λ), at least the time alone.
     fn own(&self, app: usize, instances: f64, rate: f64) -> [f64; 3] {
         let base = self.base_s[app];
-        let curves = self.curves.iter().find(|pair| pair.observed == app).map(|pair| pair.curves);
+        let curves = self.curves(app);
         let time = |k: usize| curves.map_or(base[k], |curves| curves[k].seconds(instances, rate).max(base[k]));
         [time(0), time(1), time(2)]
     }

@@ -10,7 +10,7 @@ mod dense;
 pub use activation::Activation;
 pub use dense::Dense;
 
-use ndarray::{Array1, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1};
 
 use crate::{Error, Result};
 
@@ -79,6 +79,59 @@ impl Network {
         }
         Ok(self.layers.iter().fold(x.to_owned(), |x, layer| layer.forward(x.view())))
     }
+
+    /// The output (outputs) for the input `x` (inputs) and the Jacobian ∂output/∂x (outputs × inputs), by going backwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InputLength`] if `x` has another length.
+    pub fn jacobian(&self, x: ArrayView1<'_, f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+        if x.len() != self.inputs() {
+            return Err(Error::InputLength { found: x.len(), needed: self.inputs() });
+        }
+        let (value, slopes) = self.slopes(x);
+        let mut jacobian = Array2::eye(self.outputs());
+        for (layer, slopes) in self.layers.iter().zip(&slopes).rev() {
+            jacobian = (jacobian * slopes).dot(layer.weights());
+        }
+        Ok((value, jacobian))
+    }
+
+    /// The output y (outputs) for the input `x` (inputs) and the gradient of w·y by x (inputs), with w = `weights`(y) (outputs) held.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InputLength`] if `x` or w has another length.
+    pub fn gradient(
+        &self,
+        x: ArrayView1<'_, f64>,
+        weights: impl FnOnce(&Array1<f64>) -> Array1<f64>,
+    ) -> Result<(Array1<f64>, Array1<f64>)> {
+        if x.len() != self.inputs() {
+            return Err(Error::InputLength { found: x.len(), needed: self.inputs() });
+        }
+        let (value, slopes) = self.slopes(x);
+        let mut gradient = weights(&value);
+        if gradient.len() != self.outputs() {
+            return Err(Error::InputLength { found: gradient.len(), needed: self.outputs() });
+        }
+        for (layer, slopes) in self.layers.iter().zip(&slopes).rev() {
+            gradient = (gradient * slopes).dot(layer.weights());
+        }
+        Ok((value, gradient))
+    }
+
+    /// The output, and each layer's slopes on the way.
+    fn slopes(&self, x: ArrayView1<'_, f64>) -> (Array1<f64>, Vec<Array1<f64>>) {
+        let mut slopes = Vec::with_capacity(self.layers.len());
+        let mut value = x.to_owned();
+        for layer in &self.layers {
+            let before = layer.preactivation(value.view());
+            slopes.push(before.mapv(|a| layer.activation().slope(a)));
+            value = before.mapv_into(|a| layer.activation().at(a));
+        }
+        (value, slopes)
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +148,30 @@ mod tests {
         // Hidden: max(0, 1 − 2 + 0.5) = 0 and max(0, 2 + 1 − 4) = 0, then max(0, 2.5) = 2.5 and max(0, 1) = 1.
         assert_eq!(network.forward(array![1.0, 2.0].view()).unwrap(), array![-1.0]);
         assert_eq!(network.forward(array![2.5, 0.5].view()).unwrap(), array![3.0 * 2.5 + 10.0 * 1.25 - 1.0]);
+    }
+
+    #[test]
+    fn the_jacobian_is_that_of_differences() {
+        let hidden = Dense::new(array![[1.0, -1.0], [2.0, 0.5], [-0.3, 0.7]], array![0.5, -1.0, 0.1], Activation::Gelu);
+        let output = Dense::new(array![[3.0, 10.0, -2.0], [0.5, -1.0, 4.0]], array![-1.0, 2.0], Activation::Identity);
+        let network = Network::new(vec![hidden.unwrap(), output.unwrap()]).unwrap();
+        let x = array![0.3, -0.8];
+        let (value, jacobian) = network.jacobian(x.view()).unwrap();
+        assert_eq!(value, network.forward(x.view()).unwrap());
+        let (same, gradient) = network.gradient(x.view(), |_| array![2.0, -3.0]).unwrap();
+        assert_eq!(same, value);
+        for input in 0..2 {
+            let combined = 2.0 * jacobian[[0, input]] - 3.0 * jacobian[[1, input]];
+            assert!((gradient[input] - combined).abs() < 1e-12);
+            let mut step = Array1::zeros(2);
+            step[input] = 1e-6;
+            let ahead = network.forward((&x + &step).view()).unwrap();
+            let behind = network.forward((&x - &step).view()).unwrap();
+            for output in 0..2 {
+                let difference = (ahead[output] - behind[output]) / 2e-6;
+                assert!((jacobian[[output, input]] - difference).abs() < 1e-7, "{output}, {input}");
+            }
+        }
     }
 
     #[test]
