@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example embed_relu -- examples/embed_relu.json`; `--help` lists the options. The file:
 //! `{"layers":[{"W":[[…]],"b":[…],"relu":true},…],"lb":[…],"ub":[…],"a":[…],"b":…,"c":[…],"sense":"max"}`, W is out × in.
+//! `--solver highs` needs `--features neuro-examples/highs`, which builds HiGHS with cmake and libclang.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use clap::{Parser, ValueEnum};
 use neuro_cli::output;
 use neuro_opt::formulation::{Cuts, Encoding, Milp};
 use neuro_opt::solver::MipSolver;
+#[cfg(feature = "highs")]
+use neuro_opt::solver::highs::Highs;
 use neuro_opt::solver::{cbc::Cbc, worker};
 use neuro_opt::{Level, Limits, NetworkMethod, NetworkOutcome, PrimalStatus, Search, Tightening, Verdict};
 use neuro_opt::{files, tighten, verify};
@@ -51,7 +54,7 @@ struct Args {
     /// One JSON object on standard output.
     #[arg(long)]
     json: bool,
-    /// Solves one program given on standard input.
+    /// Solves one program given on standard input with `--solver`.
     #[arg(long, hide = true)]
     worker: bool,
 }
@@ -60,6 +63,30 @@ struct Args {
 enum Solver {
     Search,
     Cbc,
+    Highs,
+}
+
+impl Solver {
+    /// The solver of mixed-integer programs.
+    fn mip(self) -> anyhow::Result<Box<dyn MipSolver>> {
+        match self {
+            Self::Search | Self::Cbc => Ok(Box::new(Cbc)),
+            #[cfg(feature = "highs")]
+            Self::Highs => Ok(Box::new(Highs)),
+            #[cfg(not(feature = "highs"))]
+            Self::Highs => {
+                bail!("HiGHS is not in this build: add --features neuro-examples/highs, which needs cmake and libclang")
+            }
+        }
+    }
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Cbc => "cbc",
+            Self::Highs => "highs",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -96,16 +123,18 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    let solver = args.solver.mip()?;
     if args.worker {
-        worker::serve(&Cbc)?;
+        worker::serve(solver.as_ref())?;
         return Ok(ExitCode::SUCCESS);
     }
     let file = args.file.clone().context("no file given")?;
     let problem = files::read_problem(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let limits = Limits::of_time(args.time_limit);
-    // CBC in a process of its own: the limit then holds even if CBC overruns it.
-    let cbc: Box<dyn MipSolver> = Box::new(worker::Worker::new(std::env::current_exe()?, ["--worker".to_owned()]));
-    let mut milp = Milp::new(cbc.as_ref());
+    // In a process of its own: the limit then holds even if the solver overruns it.
+    let arguments = ["--worker", "--solver", args.solver.id()].map(str::to_owned);
+    let solver = worker::Worker::new(std::env::current_exe()?, arguments);
+    let mut milp = Milp::new(&solver);
     milp.encoding = match args.encoding {
         EncodingArg::BigM => Encoding::BigM,
         EncodingArg::BigMPreactivation => Encoding::BigMPreactivation,
@@ -136,7 +165,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
     let method: &dyn NetworkMethod = match args.solver {
         Solver::Search => &search,
-        Solver::Cbc => &milp,
+        Solver::Cbc | Solver::Highs => &milp,
     };
     let go_on = &mut |_: &neuro_opt::Progress| ControlFlow::Continue(());
     let (verdict, outcome) = match args.verify {
@@ -164,6 +193,7 @@ fn machine(verdict: Option<Verdict>, outcome: &NetworkOutcome) -> anyhow::Result
         "nodes": outcome.outcome.nodes,
         "seconds": outcome.outcome.seconds,
         "levels": outcome.levels,
+        "repeated": outcome.repeated,
     });
     if let Some(verdict) = verdict {
         object["verdict"] = json!(verdict);
@@ -188,6 +218,9 @@ fn text(verdict: Option<Verdict>, outcome: &NetworkOutcome) -> String {
         let cutoff = level.cutoff.map_or(String::new(), |cutoff| format!(", for objectives as good as {cutoff}"));
         let (name, left, seconds) = (level.level.id(), level.phases.split, level.seconds);
         lines += &format!("  {name:<10} settled {}, {left} left, {seconds:.3} s{cutoff}\n", level.settled);
+    }
+    if let Some(why) = &outcome.repeated {
+        lines += &format!("repeated     without the objective cutoff, since {why}\n");
     }
     lines += &format!("nodes        {}\nseconds      {:.3}\n", outcome.outcome.nodes, outcome.outcome.seconds);
     lines

@@ -20,34 +20,28 @@ for kind in edge-a edge-b; do
     done
 done
 
-# Placements of instances that no evaluation uses, of every scenario and of several tightnesses, by both profilers.
-seed=1000
-for round in $(seq 1 "${ROUNDS:-8}"); do
-    for scenario in s1 s2 s3; do
-        for tightness in 0.6 1 1.6; do
-            for suffix in "" "-monotone"; do
-                seed=$((seed + 1))
-                out="$work/placed/$seed"
-                [ -d "$out" ] && continue
-                mkdir -p "$work/placed"
-                "$neuro" requests --scenario $scenario --servers 10 --tightness $tightness --seed $seed --out "$work/instance.json"
-                "$neuro" solve --instance "$work/instance.json" --method lns --time-limit 2s --seed $seed \
-                    --profile "edge-a=$work/first/edge-a$suffix" --profile "edge-b=$work/first/edge-b$suffix" \
-                    --out "$work/plan.json" > "$work/solve.log"
-                "$neuro" replay --plan "$work/plan.json" --instance "$work/instance.json" --seed $seed --out "$out" > "$work/replay.log" || true
-            done
+# Placements by the newest profilers, run and learnt from, pass after pass; of instances that no evaluation uses.
+before=first
+for pass in 1 2 3; do
+    for suffix in "" "-monotone"; do
+        "$neuro" run planned --target sim --plans 60 --servers 8 --seed "90$pass" --out "$work/planned$pass$suffix" \
+            --profile "edge-a=$work/$before/edge-a$suffix" --profile "edge-b=$work/$before/edge-b$suffix"
+    done
+    if [ $pass = 3 ]; then after=bundles; else after=pass$pass; fi
+    for kind in edge-a edge-b; do
+        "$neuro" ingest "$work/$kind" "$work"/planned* --out "$work/all-$kind"
+        for monotone in "" "--monotone"; do
+            # shellcheck disable=SC2086
+            "$neuro" train "$work/all-$kind" --server "$kind" --all-kinds --steps $((2 * steps)) --decay $decay $monotone \
+                --name "$kind${monotone:+-monotone}" --out "$work/$after/$kind${monotone:+-monotone}"
         done
     done
+    before=$after
 done
 
-"$neuro" ingest "$work/edge-a" "$work/edge-b" "$work/placed" --out "$work/all"
+# The rivals: the published network as published, and the curves.
 for kind in edge-a edge-b; do
-    for monotone in "" "--monotone"; do
-        # shellcheck disable=SC2086
-        "$neuro" train "$work/all" --server "$kind" --all-kinds --steps $((2 * steps)) --decay $decay $monotone \
-            --name "$kind${monotone:+-monotone}" --out "$work/bundles/$kind${monotone:+-monotone}"
-    done
-    # The rivals: the published network as published, and the curves.
+    "$neuro" data datapoints "$work/$kind/dataset" --set reference
     "$neuro" train "$work/$kind/dataset" --arch paper --name "$kind-paper" --out "$work/bundles/$kind-paper"
     for arch in perx scaloran scaloran-cons; do
         "$neuro" train "$work/$kind-pairs/dataset" --arch $arch --name "$kind-$arch" --out "$work/bundles/$kind-$arch"

@@ -99,6 +99,8 @@
 pub mod app;
 pub mod apps;
 pub mod clock;
+#[cfg(feature = "serve")]
+pub mod counters;
 pub mod error;
 pub mod infer;
 pub mod layers;

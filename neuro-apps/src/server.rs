@@ -6,6 +6,7 @@
 //! | GET `/service-times` | [`ServiceTimes`](crate::statistics::ServiceTimes), the records since the last flush |
 //! | POST `/flush` | `{"flushed": n}`; forgets the records |
 //! | GET `/healthz` | 200 [`Health::Ready`] after the warm-up inference, before it 503 [`Health::Starting`] |
+//! | GET `/counters` | [`Account`]: what the process has cost so far, by its own account |
 //! | GET `/metrics` | counters and histograms for Prometheus |
 //!
 //! What goes wrong is answered with `{"error": "…"}`: 400 for a body that is not understood or a batch out of range, 413 for a
@@ -14,7 +15,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Bytes;
@@ -31,6 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::clock::{clock_id, monotonic_s};
+use crate::counters::{Counters, EventTotal, Memory, memory};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Page};
 use crate::process::{compute_threads, when_input_ends};
@@ -135,6 +137,21 @@ pub enum Health {
     Stopped,
 }
 
+/// What a replica has cost so far.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Account {
+    /// Identifies the replica.
+    pub uid: String,
+    /// When it was taken, on the clock that `clock` names.
+    pub time_s: f64,
+    /// Boot id of the host; empty where there is none.
+    pub clock: String,
+    /// Totals since the process began to count.
+    pub events: Vec<EventTotal>,
+    /// Of its control group.
+    pub memory: Memory,
+}
+
 /// Serves an application of the `registry` until the process ends. It listens first, then calls `on_listening`, and builds and warms up the
 /// application while health checks are answered already.
 ///
@@ -155,13 +172,15 @@ pub fn serve(args: ServeArgs, registry: &Registry, on_listening: impl FnOnce(&Li
     listener.set_nonblocking(true).map_err(bind_error)?;
     let listening = Listening { listening: listener.local_addr().map_err(bind_error)?, app: app.id, uid: unique_id() };
 
+    // Before any thread is there: what they do is counted with it.
+    let counters = Counters::start();
     let (started, await_started) = oneshot::channel();
     let replica = Replica::start(
         ReplicaOptions::new(listening.uid.clone(), batch),
         move || Ok(Box::new(app.build(args.seed, args.weights.as_deref())?)),
         move |outcome| drop(started.send(outcome)),
     )?;
-    let router = router(Service::new(app, batch, replica));
+    let router = router(Service::new(app, batch, replica, counters));
     let (input_ended, await_input_end) = oneshot::channel::<()>();
     // Where nobody watches the input, its end never comes: the sender stays.
     let _unwatched = if args.exit_with_parent {
@@ -215,14 +234,16 @@ struct Service {
     app: &'static App,
     batch: usize,
     replica: Replica,
+    counters: Mutex<Counters>,
     clock: String,
     invalid: AtomicU64,
     early: AtomicU64,
 }
 
 impl Service {
-    fn new(app: &'static App, batch: usize, replica: Replica) -> Arc<Self> {
-        Arc::new(Self { app, batch, replica, clock: clock_id(), invalid: AtomicU64::new(0), early: AtomicU64::new(0) })
+    fn new(app: &'static App, batch: usize, replica: Replica, counters: Counters) -> Arc<Self> {
+        let (invalid, early) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { app, batch, replica, counters: Mutex::new(counters), clock: clock_id(), invalid, early })
     }
 }
 
@@ -234,6 +255,7 @@ fn router(service: Arc<Service>) -> Router {
         .route("/service-times", get(service_times))
         .route("/flush", post(flush))
         .route("/healthz", get(healthz))
+        .route("/counters", get(counters))
         .route("/metrics", get(metrics_page))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -352,6 +374,12 @@ async fn healthz(State(service): Shared) -> Response {
     (status, Json(health)).into_response()
 }
 
+async fn counters(State(service): Shared) -> Response {
+    let events = service.counters.lock().unwrap_or_else(PoisonError::into_inner).read().to_vec();
+    let (uid, clock) = (service.replica.uid().to_owned(), service.clock.clone());
+    Json(Account { uid, time_s: monotonic_s(), clock, events, memory: memory() }).into_response()
+}
+
 async fn metrics_page(State(service): Shared) -> Response {
     let replica = &service.replica;
     let Counts { completed, failed, panicked, cancelled, refused, service: service_s, queueing } = replica.counts();
@@ -467,7 +495,7 @@ mod tests {
         let options = ReplicaOptions::new("fragile", 1);
         let replica = Replica::start(options, || Ok(Box::new(Fragile)), move |r| started.send(r).unwrap()).unwrap();
         await_started.recv().unwrap().unwrap();
-        let service = Service::new(Registry::built_in().find("kalman-gru").unwrap(), 1, replica);
+        let service = Service::new(Registry::built_in().find("kalman-gru").unwrap(), 1, replica, Counters::start());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let call = |body: &'static str| {
             let body = Ok(Bytes::from_static(body.as_bytes()));

@@ -282,6 +282,17 @@ fn concurrent_requests_are_served_one_at_a_time_in_order_of_arrival() {
     assert_eq!(service.call("POST", "/flush", "").json(), json!({"flushed": 80}));
     assert_eq!(service.get("/service-times").json()["queue_lens"], json!([]));
 
+    // It served 80 inferences and knows what they cost.
+    let account = service.get("/counters").json();
+    assert_eq!(account["uid"], service.announced["uid"]);
+    let event = |name: &str| {
+        let events = account["events"].as_array().unwrap();
+        events.iter().find(|event| event["event"] == name).unwrap()["count"].clone()
+    };
+    let served_s: f64 = answers.iter().map(|answer| seconds(answer, "service_s")).sum();
+    assert!(event("cpu-clock").as_f64().unwrap() > 0.1e9 * served_s);
+    assert!(event("page-faults").as_u64().unwrap() > 0 && account["memory"]["peak_bytes"].as_u64().unwrap() > 1_000_000);
+
     let metrics = service.metrics();
     assert_eq!(metrics["neuro_app_ready"], 1.0);
     assert_eq!(metrics["neuro_app_queue_length"], 0.0);

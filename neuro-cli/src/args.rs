@@ -12,17 +12,25 @@ use neuro_data::scenario::Scenario;
 #[command(
     name = "neuro",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but some runs are \
-    invalid or failed or some raw files faulty, 130 interrupted."
+    after_help = "First steps:\n  neuro demo                    the whole way in two minutes, on a simulated server\n  \
+    neuro run pairwise --help     measure the services of this machine\n\n\
+    Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 done but something is invalid (runs, raw files, lines to\n\
+    predict, a plan that does not hold), 130 interrupted.\n\
+    Results go to standard output, progress and complaints to standard error."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// The whole way in two minutes: experiments on a simulated server, profilers, a plan and its replay.
+    #[command(after_help = "Example:\n  neuro demo --out neuro-demo\n\n\
+        Each step prints the command that does the same. Runs that are there already are not done again.")]
+    Demo(DemoArgs),
     /// List the applications that can be deployed.
+    #[command(after_help = "Examples:\n  neuro apps\n  neuro apps --catalogue my-apps.toml --json")]
     Apps {
         /// A TOML file with further applications.
         #[arg(long)]
@@ -39,7 +47,8 @@ pub(crate) enum Command {
     /// Run a co-location experiment.
     #[command(after_help = "Examples:\n  neuro run pairwise --apps kalman-gru,tclf-rf --out out\n  \
         neuro run baseline --duration 30 --repeats 3 --out out\n  neuro run random --runs 10 --memory 4 --out out\n  \
-        neuro run random --target sim --runs 1000 --partly 0.5 --out simulated")]
+        neuro run random --target sim --runs 1000 --partly 0.5 --out simulated\n  \
+        neuro run pairwise --apps kalman-gru --target kube --namespace neuro-exp --node edge-1 --out out")]
     Run {
         #[command(subcommand)]
         experiment: Experiment,
@@ -103,18 +112,36 @@ pub(crate) enum Command {
         neuro replay --plan plan.json --instance instance.json --target local --duration 30 --json\n\n\
         On this machine the servers of the plan are replayed one after another, whatever their kind.")]
     Replay(ReplayArgs),
+    /// Show what lies in some folders: one HTML file that needs nothing else.
+    #[command(after_help = "Examples:\n  neuro report neuro-out evaluation --out report.html\n  \
+        neuro report . --out report.html --figures pictures\n\n\
+        Whatever is found is shown: datasets, the output of `neuro evaluate --out`, scaling.json, plans, their instances, and the\n\
+        replay.json of `neuro replay`, at any depth up to five.")]
+    Report(ReportArgs),
     /// Work with the simulated servers.
     Sim {
         #[command(subcommand)]
         command: SimCommand,
     },
+    /// Write the completions of a shell to standard output.
+    #[command(
+        after_help = "Examples:\n  neuro completions bash > ~/.local/share/bash-completion/completions/neuro\n  \
+        neuro completions zsh > ~/.zfunc/_neuro\n  neuro completions fish > ~/.config/fish/completions/neuro.fish"
+    )]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Tell the versions of this command and of the solver it is linked to.
+    #[command(after_help = "Example:\n  neuro version --json")]
     Version {
         /// One JSON object on standard output.
         #[arg(long)]
         json: bool,
     },
     /// End what a crash left of a run.
+    #[command(after_help = "Example:\n  neuro destroy --run pairwise_kalman-gru_tclf-rf_0_1a2b3c4d")]
     Destroy {
         /// The run's id, as in its folder's name.
         #[arg(long)]
@@ -122,12 +149,44 @@ pub(crate) enum Command {
         /// Where it ran.
         #[arg(long, value_enum, default_value = "local")]
         target: TargetKind,
+        /// Kubernetes: namespace.
+        #[arg(long, default_value = "neuro-exp")]
+        namespace: String,
     },
+    /// Put a plan on a Kubernetes cluster, the one that kubectl speaks to.
+    #[command(after_help = "Examples:\n  neuro plan diff --plan plan.json --instance instance.json --out diff.json\n  \
+        neuro plan apply --plan plan.json --instance instance.json --diff diff.json\n  neuro plan status --json\n\n\
+        Promises that are broken: exit code 3.")]
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Keep requests placed that are asked for as custom resources of a Kubernetes cluster.
+    #[command(after_help = "Examples:\n  neuro operator crds | kubectl apply -f -\n  \
+        neuro operator run --namespace neuro --profile examples/data/bundles/edge-a")]
+    Operator {
+        #[command(subcommand)]
+        command: OperatorCommand,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// Folder for everything that is made.
+    #[arg(long, default_value = "neuro-demo")]
+    pub(crate) out: PathBuf,
+    /// Master seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// So many random runs a kind of server.
+    #[arg(long, default_value_t = 400)]
+    pub(crate) runs: u32,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AppCommand {
     /// Serve one application in the foreground.
+    #[command(after_help = "Example:\n  neuro app serve --app tclf-rf --port 8001")]
     Serve(ServeArgs),
 }
 
@@ -165,6 +224,10 @@ pub(crate) struct RequestsArgs {
 /// Placement methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SolveMethod {
+    /// Prices and one server at a time: a plan and a proved bound. Of server-state profilers.
+    Decomposed,
+    /// One server, to the proved optimum. Of server-state profilers.
+    Exact,
     /// Large neighbourhood search: ruin and recreate until the time is up.
     Lns,
     /// Requests one after another, those that pay most for their memory first.
@@ -192,7 +255,7 @@ pub(crate) struct SolveArgs {
     #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
     pub(crate) profile: Vec<String>,
     /// How to decide.
-    #[arg(long, value_enum, default_value = "lns")]
+    #[arg(long, value_enum, default_value = "decomposed")]
     pub(crate) method: SolveMethod,
     /// Wall-clock time, such as 60s, 500ms or 2m.
     #[arg(long, value_parser = duration, default_value = "5s")]
@@ -200,7 +263,10 @@ pub(crate) struct SolveArgs {
     /// Iterations of each worker of lns, after which it ends whatever the time: then the plan is the seed's.
     #[arg(long)]
     pub(crate) iterations: Option<u64>,
-    /// Workers of lns [default: the number of cores]
+    /// File for what proves the bound, of decomposed and exact; `neuro audit --certificate` checks it.
+    #[arg(long)]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Threads of decomposed, exact and lns [default: the number of cores]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
     /// Let milp run the instances of a request on several servers.
@@ -257,6 +323,9 @@ pub(crate) struct AuditArgs {
     /// The placement, JSON.
     #[arg(long)]
     pub(crate) plan: PathBuf,
+    /// What proves the plan's bound, to be checked too.
+    #[arg(long)]
+    pub(crate) certificate: Option<PathBuf>,
     /// The problem that it answers, JSON.
     #[arg(long)]
     pub(crate) instance: PathBuf,
@@ -296,6 +365,8 @@ pub(crate) struct ReplayArgs {
     /// Where to run it.
     #[arg(long, value_enum, default_value = "sim")]
     pub(crate) target: TargetKind,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
     /// A TOML file of simulated servers and services; the built-in ones by default. Servers are of the kinds that the instance
     /// names.
     #[arg(long, value_name = "FILE")]
@@ -329,9 +400,29 @@ pub(crate) struct ReplayArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// Folders.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// The page.
+    #[arg(long, default_value = "report.html")]
+    pub(crate) out: PathBuf,
+    /// Write every picture into this folder too, as SVG.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) figures: Option<PathBuf>,
+    /// Title of the page.
+    #[arg(long, default_value = "neuro report")]
+    pub(crate) title: String,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SimCommand {
     /// Print the built-in parameters, as a file to start from.
+    #[command(after_help = "Example:\n  neuro sim parameters > sim.toml")]
     Parameters,
     /// Fit a simulated server to a measured dataset and report how far it is off on runs that it was not fitted to.
     #[command(after_help = "Examples:\n  neuro sim calibrate --data neuro-out/dataset --out sim.toml\n  \
@@ -460,11 +551,15 @@ fn probability(text: &str) -> Result<f64, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Experiment {
     /// Each application alone.
+    #[command(after_help = "Examples:\n  neuro run baseline --duration 30 --repeats 3 --out out\n  \
+        neuro run baseline --apps tclf-rf,text-bert --json")]
     Baseline {
         #[command(flatten)]
         common: RunArgs,
     },
     /// Every ordered pair of applications, each alone too.
+    #[command(after_help = "Examples:\n  neuro run pairwise --apps kalman-gru,tclf-rf --out out\n  \
+        neuro run pairwise --target sim --kind edge-b --out simulated-pairs")]
     Pairwise {
         #[command(flatten)]
         common: RunArgs,
@@ -476,6 +571,8 @@ pub(crate) enum Experiment {
         rates: Vec<f64>,
     },
     /// Random tenants that fill a server.
+    #[command(after_help = "Examples:\n  neuro run random --runs 10 --memory 4 --out out\n  \
+        neuro run random --target sim --runs 1000 --partly 0.5 --out simulated")]
     Random {
         #[command(flatten)]
         common: RunArgs,
@@ -489,14 +586,221 @@ pub(crate) enum Experiment {
         #[arg(long, default_value_t = 0.0, value_parser = probability)]
         partly: f64,
     },
+    /// Plans of random instances, run: the mixes that an optimiser chooses by some profilers, to learn from.
+    #[command(
+        after_help = "Example:\n  neuro run planned --target sim --profile edge-a=profiler-a --profile edge-b=profiler-b \
+        --duration 300 --out planned\n  neuro ingest planned/runs edge-a/runs --out data-a\n  \
+        neuro train data-a --server edge-a --all-kinds --out profiler-a\n\n\
+        A search seeks out the mixes that a profiler is too hopeful about. Two or three rounds of running its plans and\n\
+        learning from them again mend that."
+    )]
+    Planned(PlannedArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlannedArgs {
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    /// Number of plans.
+    #[arg(long, default_value_t = 40)]
+    pub(crate) plans: u32,
+    /// Scenarios to draw the instances from, in turn.
+    #[arg(long, value_delimiter = ',', default_value = "s1,s2,s3")]
+    pub(crate) scenarios: Vec<Scenario>,
+    /// Servers of an instance.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) servers: usize,
+    /// Kinds of the servers, the better first; each gets an equal share.
+    #[arg(long, value_delimiter = ',', default_value = "edge-a,edge-b")]
+    pub(crate) kinds: Vec<String>,
+    /// Iterations of the search for each plan.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) iterations: u64,
+    /// Where to run them.
+    #[arg(long, value_enum, default_value = "local")]
+    pub(crate) target: TargetKind,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
+    /// A TOML file of simulated servers and services; the built-in ones by default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sim: Option<PathBuf>,
+    /// Folder for runs and dataset.
+    #[arg(long, default_value = "neuro-planned")]
+    pub(crate) out: PathBuf,
+    /// Master seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Measured window of a run, seconds [default: 10; simulated: 1800]
+    #[arg(long)]
+    pub(crate) duration: Option<f64>,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// File that keeps two drivers off this machine.
+    #[arg(long, hide = true)]
+    pub(crate) lock: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TargetKind {
     /// Processes of this machine.
     Local,
+    /// A node of a Kubernetes cluster, the one that kubectl speaks to.
+    Kube,
     /// A simulated server.
     Sim,
+}
+
+/// Where on a cluster, and with which image.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct KubeArgs {
+    /// Kubernetes: namespace [default: neuro-exp]
+    #[arg(long)]
+    pub(crate) namespace: Option<String>,
+    /// Kubernetes: node to measure; may be left out where only one takes pods.
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+    /// Kubernetes: use a namespace that holds others' objects; they are left alone.
+    #[arg(long)]
+    pub(crate) adopt: bool,
+}
+
+/// What pods run.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ImageArgs {
+    /// Kubernetes: image of the built-in services, as `make image` builds it [default: neuro-app:<this version>]
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+    /// Kubernetes: when nodes fetch images [default: if-not-present]
+    #[arg(long, value_enum)]
+    pub(crate) pull_policy: Option<PullPolicyArg>,
+}
+
+/// When nodes fetch images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullPolicyArg {
+    /// Before every start.
+    Always,
+    /// Where the node does not have it.
+    IfNotPresent,
+    /// It is there already.
+    Never,
+}
+
+/// A plan and a place on a cluster.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RolloutArgs {
+    /// Namespace.
+    #[arg(long, default_value = "neuro")]
+    pub(crate) namespace: String,
+    /// Name of the plan among those of the namespace.
+    #[arg(long, default_value = "default")]
+    pub(crate) name: String,
+    /// The node of a server that is named otherwise: SERVER=NODE.
+    #[arg(long = "node", value_name = "SERVER=NODE")]
+    pub(crate) nodes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A plan and the problem that it answers.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlanFiles {
+    /// The placement, JSON.
+    #[arg(long)]
+    pub(crate) plan: PathBuf,
+    /// The problem that it answers, JSON.
+    #[arg(long)]
+    pub(crate) instance: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Show what applying a plan would change.
+    Diff {
+        #[command(flatten)]
+        files: PlanFiles,
+        #[command(flatten)]
+        rollout: RolloutArgs,
+        /// File for the difference, to be applied as reviewed.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Make the cluster as a plan wants it.
+    Apply {
+        #[command(flatten)]
+        files: PlanFiles,
+        #[command(flatten)]
+        rollout: RolloutArgs,
+        /// The difference as it was reviewed; refused if the cluster or the plan has changed since.
+        #[arg(long)]
+        diff: Option<PathBuf>,
+        /// Let the server check every object and change nothing.
+        #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "server")]
+        dry_run: Option<DryRun>,
+    },
+    /// Hold what placed requests get against what they were promised.
+    Status {
+        #[command(flatten)]
+        rollout: RolloutArgs,
+    },
+}
+
+/// Who checks without changing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DryRun {
+    /// The API server.
+    Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// Keep the requests of a namespace placed.
+    Run(OperatorArgs),
+    /// Print the definitions of the custom resources, YAML.
+    Crds,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OperatorArgs {
+    /// Namespace of requests, servers and replicas.
+    #[arg(long, default_value = "neuro")]
+    pub(crate) namespace: String,
+    /// A profiler's folder, for every kind of server or for one: kind=FOLDER.
+    #[arg(long, required = true, value_name = "[KIND=]FOLDER")]
+    pub(crate) profile: Vec<String>,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+    /// Wall-clock time for a plan.
+    #[arg(long, value_parser = duration, default_value = "5s")]
+    pub(crate) time_limit: Duration,
+    /// Wall-clock time for the search in the background.
+    #[arg(long, value_parser = duration, default_value = "60s")]
+    pub(crate) background_time_limit: Duration,
+    /// Time between looks at the cluster when nothing changes.
+    #[arg(long, value_parser = duration, default_value = "15s")]
+    pub(crate) resync: Duration,
+    /// Address of `/metrics` and `/healthz`.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub(crate) metrics: std::net::SocketAddr,
+    /// Seed of the searches.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// A TOML file with further applications.
+    #[arg(long)]
+    pub(crate) catalogue: Option<PathBuf>,
 }
 
 /// Which simulated server.
@@ -544,6 +848,8 @@ pub(crate) struct RunArgs {
     /// Where to deploy.
     #[arg(long, value_enum, default_value = "local")]
     pub(crate) target: TargetKind,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
     #[command(flatten)]
     pub(crate) simulated: SimArgs,
     /// Simulated: keep every request and counter reading, not only a summary of each tenant.
@@ -729,4 +1035,36 @@ pub(crate) struct EvaluateArgs {
     /// One JSON object on standard output.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    /// Goes through the commands that do something themselves.
+    fn leaves(command: &clap::Command, path: &str, visit: &mut dyn FnMut(&clap::Command, &str)) {
+        let subcommands: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+        if subcommands.is_empty() {
+            visit(command, path);
+        }
+        for sub in subcommands {
+            leaves(sub, &format!("{path} {}", sub.get_name()), visit);
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples_that_it_understands() {
+        Args::command().debug_assert();
+        leaves(&Args::command(), "neuro", &mut |command, path| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().map(str::trim).filter(|line| line.starts_with("neuro ")).collect();
+            assert!(examples.iter().any(|line| line.starts_with(path)), "{path}: {help}");
+            for example in examples {
+                let words = example.split(['|', '>']).next().unwrap_or_default().split_whitespace();
+                Args::command().try_get_matches_from(words).unwrap_or_else(|e| unreachable!("{example}: {e}"));
+            }
+        });
+    }
 }

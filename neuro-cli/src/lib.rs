@@ -3,11 +3,14 @@
 
 pub mod output;
 mod pairwise;
+mod predictions;
 mod progress;
+pub mod report;
 mod signals;
 mod tool;
 
 pub use pairwise::{PairwiseResults, write_pairwise_results};
+pub use predictions::Predictions;
 pub use progress::{CampaignProgress, SimulationProgress, WorkProgress};
 pub use signals::interrupt_on_ctrl_c;
 pub use tool::tool;

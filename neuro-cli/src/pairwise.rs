@@ -13,7 +13,7 @@ use neuro_profiler::files::{write_baselines, write_sig_params};
 use neuro_profiler::pairwise::{PairMeasurement, PairwiseStudy, Slowdown};
 use neuro_profiler::{CurveSet, MapOptions, TwoSegments, fit_all};
 
-use crate::output::{CurvePanel, CurveSeries, HeatCell, MeasuredPoint, curves, heatmap, table};
+use crate::output::{Axis, Chart, HeatCell, HeatMap, Panel, Point, Reference, Series, table};
 
 /// Everything that was found out, and where it was written.
 #[derive(Debug)]
@@ -57,8 +57,8 @@ pub fn write_pairwise_results(out: &Path, runs: &[RunSpec]) -> anyhow::Result<Pa
     write_sig_params(&file("sig_params.json"), &curves.fits)?;
     write_atomic(&file("segments.json"), &serde_json::to_vec_pretty(&segments(&study, &curves))?)?;
     write_atomic(&file("noise_floor.json"), &noise_json(&noise)?)?;
-    write_atomic(&file("heatmap.svg"), slowdown_heatmap(&study)?.as_bytes())?;
-    write_atomic(&file("curves.svg"), contention_curves(&study, &curves)?.as_bytes())?;
+    write_atomic(&file("heatmap.svg"), slowdown_heatmap(&study).picture()?.as_bytes())?;
+    write_atomic(&file("curves.svg"), contention_curves(&study, &curves).picture().as_bytes())?;
 
     let mut by_status = BTreeMap::new();
     for manifest in &manifests {
@@ -180,7 +180,8 @@ fn noise_json(noise: &[NoiseFloor]) -> anyhow::Result<Vec<u8>> {
     serde_json::to_vec_pretty(&rows).context("the noise floor holds a number that JSON cannot")
 }
 
-fn slowdown_heatmap(study: &PairwiseStudy) -> anyhow::Result<String> {
+/// The slowdown of each application beside the heaviest load of each other one.
+pub(crate) fn slowdown_heatmap(study: &PairwiseStudy) -> HeatMap {
     let apps = study.apps();
     let heaviest = study.heaviest_load();
     let cell = |a: &String, b: &String| {
@@ -193,10 +194,11 @@ fn slowdown_heatmap(study: &PairwiseStudy) -> anyhow::Result<String> {
     let subtitle = heaviest.map_or(String::new(), |(instances, rate)| {
         format!("mean beside {instances} replicas at {rate}/s each, over mean alone, with 95 % interval")
     });
-    heatmap("Slowdown beside each other", &subtitle, &apps, &apps, &cells)
+    HeatMap { title: "Slowdown beside each other".to_owned(), subtitle, rows: apps.clone(), columns: apps, cells }
 }
 
-fn contention_curves(study: &PairwiseStudy, fits: &CurveSet) -> anyhow::Result<String> {
+/// The measured points and fitted curves of every pair, a row of panels an application.
+pub(crate) fn contention_curves(study: &PairwiseStudy, fits: &CurveSet) -> Chart {
     let apps = study.apps();
     let panel = |a: &String, b: &String| {
         let pairs: Vec<&PairMeasurement> = study.pairs.iter().filter(|p| &p.app == a && &p.neighbour == b).collect();
@@ -206,22 +208,23 @@ fn contention_curves(study: &PairwiseStudy, fits: &CurveSet) -> anyhow::Result<S
         let series = rates.into_iter().map(f64::from_bits).map(|rate| {
             let measured = pairs.iter().filter(|pair| pair.rate == rate).filter_map(|pair| {
                 let time = pair.time?;
-                let (lo, hi) = time.interval_s.unwrap_or((time.mean_s, time.mean_s));
-                Some(MeasuredPoint { x: f64::from(pair.instances), y: 1e3 * time.mean_s, lo: 1e3 * lo, hi: 1e3 * hi })
+                let interval = time.interval_s.map(|(lo, hi)| (1e3 * lo, 1e3 * hi));
+                Some(Point { x: f64::from(pair.instances), y: 1e3 * time.mean_s, interval })
             });
             let along = (0..=60).map(|i| 1.0 + (f64::from(most) - 1.0) * f64::from(i) / 60.0);
             let line = fit.map(|fit| along.map(|n| (n, 1e3 * fit.params.seconds(n, rate))).collect());
-            CurveSeries { label: format!("{rate}/s each"), points: measured.collect(), line: line.unwrap_or_default() }
+            Series { name: format!("{rate}/s each"), points: measured.collect(), line: line.unwrap_or_default() }
         });
-        CurvePanel {
-            title: format!("{a} beside {b}"),
-            x_label: "replicas beside".to_owned(),
-            y_label: "mean service time, ms".to_owned(),
-            baseline: study.baselines.get(a).map(|time| 1e3 * time.mean_s),
-            series: series.collect(),
-        }
+        let alone = study.baselines.get(a).map(|time| Reference::Level(1e3 * time.mean_s, "alone".to_owned()));
+        Panel { title: format!("{a} beside {b}"), series: series.collect(), references: alone.into_iter().collect() }
     };
-    let panels: Vec<CurvePanel> = apps.iter().flat_map(|a| apps.iter().map(|b| panel(a, b))).collect();
-    let subtitle = "measured with 95 % intervals, fitted PERX sigmoid, and the time alone";
-    curves("Mean service time beside each other", subtitle, apps.len().max(1), &panels)
+    let axis = |label: &str| Axis { label: label.to_owned(), ..Axis::default() };
+    Chart {
+        title: "Mean service time beside each other".to_owned(),
+        subtitle: "measured with 95 % intervals, fitted PERX sigmoid, and the time alone".to_owned(),
+        x: axis("replicas beside"),
+        y: axis("mean service time, ms"),
+        columns: apps.len().max(1),
+        panels: apps.iter().flat_map(|a| apps.iter().map(|b| panel(a, b))).collect(),
+    }
 }

@@ -281,6 +281,19 @@ fn version_names_the_solver() {
 }
 
 #[test]
+fn the_command_alone_shows_its_help_and_shells_can_complete_it() {
+    let run = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_neuro")).args(arguments).output().unwrap();
+    let alone = run(&[]);
+    assert!(alone.status.success() && String::from_utf8_lossy(&alone.stdout).contains("neuro demo"));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell]);
+        assert!(script.status.success() && String::from_utf8_lossy(&script.stdout).contains("calibrate"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "csh"]).status.code(), Some(2));
+    assert_eq!(run(&["solv"]).status.code(), Some(2));
+}
+
+#[test]
 fn apps_lists_what_can_be_served() {
     let list = |argument: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_neuro")).arg("apps").args(argument).output().unwrap();

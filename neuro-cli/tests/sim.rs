@@ -106,6 +106,31 @@ fn a_plan_made_by_hand_is_replayed_on_simulated_servers_of_two_kinds() {
 }
 
 #[test]
+fn what_a_search_chooses_becomes_runs_of_every_kind_of_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let profiles =
+        ["edge-a", "edge-b"].map(|kind| format!("{kind}={}", examples(&format!("data/bundles/{kind}")).display()));
+    let planned = || {
+        let paths: [(&str, &Path); 3] =
+            [("--profile", Path::new(&profiles[0])), ("--profile", Path::new(&profiles[1])), ("--out", &out)];
+        json(&neuro("run planned --target sim --plans 3 --iterations 300 --duration 20 --seed 5 --json", &paths))
+    };
+    assert_eq!(planned()["complete"].as_u64(), Some(6), "three plans on two servers");
+    let again = planned();
+    assert_eq!(
+        (again["finished_before"].as_u64(), again["complete"].as_u64()),
+        (Some(6), Some(0)),
+        "the plans are the seed's"
+    );
+    let runs: Vec<RunRow> = Dataset::open(&out.join("dataset")).unwrap().read().unwrap();
+    assert!(runs.iter().all(|run| run.kind == RunKind::Replay));
+    for kind in ["edge-a", "edge-b"] {
+        assert_eq!(runs.iter().filter(|run| run.server == kind).count(), 3, "{kind}");
+    }
+}
+
+#[test]
 fn a_plan_is_replayed_on_this_machine() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -41,6 +41,18 @@ pub struct Rejection {
     pub detail: String,
 }
 
+/// What a method held after some time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracePoint {
+    /// Wall-clock time since the start.
+    pub seconds: f64,
+    /// Revenue of the best placement so far; `None` before the first.
+    pub objective: Option<f64>,
+    /// Best proved upper bound so far; `None` where there is none.
+    pub bound: Option<f64>,
+}
+
 /// A placement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +76,9 @@ pub struct Plan {
     /// The plan re-evaluated from scratch; absent until it is audited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<serde_json::Value>,
+    /// How incumbent and bound went, in order of time; empty where the method does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<TracePoint>,
 }
 
 #[cfg(test)]
@@ -86,6 +101,7 @@ mod tests {
                 detail: "0.6 s > 0.5 s".into(),
             }],
             audit: None,
+            trace: Vec::new(),
         };
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(
@@ -93,5 +109,9 @@ mod tests {
             r#"{"method":"greedy","objective":3.0,"bound":null,"gap":null,"seconds":0.1,"termination":"complete","assignments":[{"request":"r1","server":"edge-1","instances":2}],"rejected":[{"request":"r2","code":"OwnSla","detail":"0.6 s > 0.5 s"}]}"#
         );
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        let traced = Plan { trace: vec![TracePoint { seconds: 0.5, objective: Some(3.0), bound: None }], ..plan };
+        let text = serde_json::to_string(&traced).unwrap();
+        assert!(text.ends_with(r#""trace":[{"seconds":0.5,"objective":3.0,"bound":null}]}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), traced);
     }
 }

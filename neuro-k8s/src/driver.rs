@@ -133,8 +133,8 @@ async fn measure<T: Target>(
     interrupt: &Interrupt,
 ) -> Result<Option<Measured>> {
     let schedule = arrivals(spec, run_id);
-    let endpoints = target.deploy(run_id, spec, &partial.logs()).await?;
-    target.await_ready(params.ready_deadline).await?;
+    target.deploy(run_id, spec, &partial.logs()).await?;
+    let endpoints = target.await_ready(params.ready_deadline).await?;
     warm_up(&endpoints, spec.phases.warmup_inferences, params.ready_deadline).await?;
 
     let started_at = unix_s() + LEAD_S;
@@ -143,7 +143,7 @@ async fn measure<T: Target>(
     let (counters, outcome) = tokio::join!(sample_counters(target, spec, run_id, params, start_s), load.outcome());
     let (counters, Some(outcome)) = (counters?, outcome?) else { return Ok(None) };
 
-    let casualties = target.casualties();
+    let casualties = target.casualties().await;
     let requests = records(spec, run_id, &schedule, &outcome.sent);
     let (status, reason) = verdict(&outcome, &casualties, &params.gate);
     let data = if casualties.is_empty() { DataVerdict::Whole } else { DataVerdict::Partial(casualties.join("; ")) };
@@ -182,7 +182,7 @@ async fn sample_counters<T: Target>(
     for due_s in std::iter::once(0.0).chain(in_window.filter(|due_s| *due_s > 0.0)) {
         pacer.sleep_until(start_s + due_s).await.map_err(Error::io("set", "the pacer of the counters"))?;
         let time_s = monotonic_s() - start_s;
-        for now in target.read_counters() {
+        for now in target.read_counters().await {
             let since = |now: Option<u64>, before: Option<u64>| Some(now?.saturating_sub(before?));
             let key = (now.tenant, now.replica, now.event);
             if let Some(before) = last.get(&key) {

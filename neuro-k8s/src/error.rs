@@ -68,13 +68,79 @@ pub enum Error {
         /// The last run's reason.
         reason: String,
     },
+    /// A cluster's API server refused or could not be asked.
+    #[cfg(feature = "kube")]
+    #[error("cannot {action}: {reason}")]
+    Kube {
+        /// What was tried.
+        action: String,
+        /// What the server said.
+        reason: String,
+        /// The client's error, where there is one.
+        #[source]
+        source: Option<Box<kube::Error>>,
+    },
+    /// A namespace is not ours alone.
+    #[cfg(feature = "kube")]
+    #[error("namespace {namespace} holds {count} objects of others ({objects}); choose another, or adopt it knowingly")]
+    Namespace {
+        /// The namespace.
+        namespace: String,
+        /// How many.
+        count: usize,
+        /// The first few.
+        objects: String,
+    },
+    /// Another driver works in the namespace.
+    #[cfg(feature = "kube")]
+    #[error("namespace {namespace} is in use by {holder}; wait until it ends or choose another")]
+    NamespaceInUse {
+        /// The namespace.
+        namespace: String,
+        /// Host, process and start of the other.
+        holder: String,
+    },
+    /// It is not clear where replicas are to run.
+    #[cfg(feature = "kube")]
+    #[error("no node to measure: {reason}")]
+    NodeChoice {
+        /// Why.
+        reason: String,
+    },
+    /// A node is in no state to be measured.
+    #[cfg(feature = "kube")]
+    #[error("node {node} is under pressure: {pressures}")]
+    NodePressure {
+        /// The node.
+        node: String,
+        /// Which ones.
+        pressures: String,
+    },
+    /// What was deleted is not gone.
+    #[cfg(feature = "kube")]
+    #[error("namespace {namespace} still holds {objects}")]
+    Leftover {
+        /// The namespace.
+        namespace: String,
+        /// The objects.
+        objects: String,
+    },
+    /// The cluster is not as it was when the difference was taken.
+    #[cfg(feature = "kube")]
+    #[error("the cluster has moved since the difference was taken ({expected} then, {found} now); take it again")]
+    Moved {
+        /// State at the difference.
+        expected: String,
+        /// State now.
+        found: String,
+    },
     /// The load generator could not be set up.
     #[error("the load generator failed: {0}")]
     Load(String),
 }
 
 /// A result of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn io(action: &'static str, what: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {

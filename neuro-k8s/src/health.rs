@@ -37,7 +37,7 @@ impl std::fmt::Display for Health {
 }
 
 /// One request with an answer within ten seconds.
-async fn exchange(method: Method, authority: &str, path: &str, body: String) -> Option<(StatusCode, Bytes)> {
+pub(crate) async fn exchange(method: Method, authority: &str, path: &str, body: String) -> Option<(StatusCode, Bytes)> {
     let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let uri = format!("http://{authority}{path}");
     let request = Request::builder().method(method).uri(uri).header("content-type", "application/json");

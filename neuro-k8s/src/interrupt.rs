@@ -38,6 +38,14 @@ impl Interrupt {
         *self.level.borrow() == 2
     }
 
+    /// Waits until somebody asks to stop; for ever if that never happens.
+    pub async fn requested(&self) {
+        let mut level = self.level.subscribe();
+        if level.wait_for(|level| *level >= 1).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Waits until the current run is to be given up; for ever if that never happens.
     pub async fn stopped_now(&self) {
         let mut level = self.level.subscribe();
@@ -58,6 +66,7 @@ mod tests {
         assert!(!watcher.stops_after_run());
         assert!(!switch.request());
         assert!(watcher.stops_after_run() && !watcher.stops_now());
+        watcher.requested().await;
         let waiting = tokio::spawn(async move { watcher.stopped_now().await });
         assert!(switch.request());
         assert!(switch.request());

@@ -8,13 +8,19 @@ mod error;
 pub mod health;
 pub mod host;
 mod interrupt;
+#[cfg(feature = "kube")]
+pub mod kube;
 pub mod load;
 #[cfg(feature = "local")]
 pub mod local;
 mod lock;
 mod observer;
+#[cfg(feature = "kube")]
+pub mod operator;
 mod pacer;
 pub mod replay;
+#[cfg(feature = "kube")]
+pub mod rollout;
 pub mod schedule;
 mod scheduling;
 #[cfg(feature = "sim")]
@@ -26,6 +32,8 @@ pub use clock::{clock_id, monotonic_s};
 pub use driver::{DriverParams, drive_run};
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
+#[cfg(feature = "kube")]
+pub use self::kube::{KubeParams, KubeTarget};
 #[cfg(feature = "local")]
 pub use local::{LocalParams, LocalTarget};
 pub use observer::{Event, Observer};

@@ -17,7 +17,7 @@ use neuro_data::instance::{Instance, Request};
 use neuro_data::plan::Plan;
 use neuro_data::store::TenantRow;
 use neuro_data::{Catalogue, Error, Phases, Result, RunKind, RunSpec, Sla, Tenant};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a placement is replayed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,7 +72,7 @@ pub struct Replay {
 }
 
 /// What a request was promised and what it got.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestVerdict {
     /// Request id.
     pub id: String,
@@ -95,7 +95,7 @@ pub struct RequestVerdict {
 }
 
 /// What a request got on one server.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerVerdict {
     /// Server.
     pub server: String,
@@ -112,7 +112,7 @@ pub struct ServerVerdict {
 }
 
 /// The verdict on a placement.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayReport {
     /// Each request that the plan serves, in the order of the instance.
     pub requests: Vec<RequestVerdict>,
@@ -310,6 +310,7 @@ mod tests {
             assignments: assignments.iter().map(assignment).collect(),
             rejected: Vec::new(),
             audit: None,
+            trace: Vec::new(),
         }
     }
 

@@ -68,22 +68,22 @@ pub trait Target {
     ///
     /// # Errors
     /// A replica cannot be started; those that were are torn down by [`Target::tear_down`].
-    async fn deploy(&mut self, run_id: &str, spec: &RunSpec, logs: &Path) -> Result<Vec<Endpoint>>;
+    async fn deploy(&mut self, run_id: &str, spec: &RunSpec, logs: &Path) -> Result<()>;
 
-    /// Waits until every replica says that it is ready.
+    /// Waits until every replica says that it is ready; returns where each answers.
     ///
     /// # Errors
     /// A replica ended, or is not ready within `deadline`.
-    async fn await_ready(&mut self, deadline: Duration) -> Result<()>;
+    async fn await_ready(&mut self, deadline: Duration) -> Result<Vec<Endpoint>>;
 
     /// Reads the counters of every replica.
-    fn read_counters(&mut self) -> Vec<CounterReading>;
+    async fn read_counters(&mut self) -> Vec<CounterReading>;
 
     /// The replicas as they are now, with their peak memory.
     fn replicas(&mut self) -> Vec<ReplicaInfo>;
 
     /// The replicas that have ended although nobody asked them to, each with its reason.
-    fn casualties(&mut self) -> Vec<String>;
+    async fn casualties(&mut self) -> Vec<String>;
 
     /// Ends every replica and waits until it is gone.
     async fn tear_down(&mut self) -> CleanupVerdict;

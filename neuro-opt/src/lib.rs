@@ -14,6 +14,8 @@
 //! | the optimum over a network | [`Search`], or [`formulation::Milp`] with a [`solver`] |
 //! | a limit on a network's output proved or refuted | [`verify()`] |
 //! | a network inside a model of your own | [`formulation::Embedding`] with [`model::Model`] |
+//! | a network behind a sum of tables of whole numbers | [`TableNetwork`] |
+//! | a limit on what an output goes through last, such as an exponential | [`MonotoneOutput`] |
 //! | bounds on a network's units | [`bounds`] one by one, [`tighten`] level by level |
 //! | a network or a problem from a file | [`files`] |
 //! | a small linear program solved again and again, with duals | [`lp::Simplex`] |
@@ -57,6 +59,7 @@ mod limits;
 pub mod lp;
 mod method;
 pub mod model;
+mod monotone_output;
 mod network_method;
 mod network_problem;
 mod outcome;
@@ -68,6 +71,7 @@ mod rounding;
 mod search;
 pub mod solver;
 mod split_form;
+mod table_network;
 mod tightening;
 mod verify;
 
@@ -76,11 +80,13 @@ pub use error::{Error, Result};
 pub use input_set::InputSet;
 pub use limits::{Limits, Observer, Progress};
 pub use method::Method;
+pub use monotone_output::MonotoneOutput;
 pub use network_method::{NetworkMethod, NetworkOutcome};
 pub use network_problem::NetworkProblem;
 pub use outcome::{Outcome, PrimalStatus, Sense, Termination};
 pub use relu::{PhaseCounts, ReluPhase};
 pub use search::Search;
 pub use split_form::{Affine, SplitForm, SplitUnit};
+pub use table_network::TableNetwork;
 pub use tightening::{Level, LevelReport, Tightened, Tightening, tighten};
 pub use verify::{Verdict, verify};

@@ -28,6 +28,8 @@ pub struct NetworkOutcome {
     pub x: Option<Vec<f64>>,
     /// What the levels of bounds did, in order.
     pub levels: Vec<LevelReport>,
+    /// Why a first solve, under an objective cutoff, was thrown away and another made without it; `None` if there was one only.
+    pub repeated: Option<String>,
 }
 
 impl NetworkOutcome {
@@ -44,6 +46,6 @@ impl NetworkOutcome {
     pub(crate) fn infeasible(start: Instant, levels: Vec<LevelReport>) -> Self {
         let seconds = start.elapsed().as_secs_f64();
         let outcome = Outcome { termination: Termination::Infeasible, objective: None, bound: None, nodes: 0, seconds };
-        Self { outcome, x: None, levels }
+        Self { outcome, x: None, levels, repeated: None }
     }
 }

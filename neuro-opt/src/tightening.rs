@@ -22,7 +22,9 @@ pub enum Level {
     Lp,
     /// The same under an objective cutoff: valid only for points at least as good as the solution held.
     LpCutoff,
-    /// Branch and bound for either bound of each unit, with a budget.
+    /// A mixed-integer program for either bound of each unit, with a budget of nodes: solved by our own search
+    /// ([`Search`](crate::Search)), so that no solver's tolerances go into a bound. A bound that the budget leaves open is the search's
+    /// proved one, and valid all the same.
     Mip,
 }
 

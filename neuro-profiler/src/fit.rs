@@ -1,6 +1,6 @@
 //! From a set of runs to a bundle: split, fit, choose, take margins.
 
-use neuro_data::Sla;
+use neuro_data::{RunKind, Sla};
 use serde::Serialize;
 use serde_json::json;
 
@@ -81,6 +81,9 @@ pub struct Fit {
     pub validation: Vec<(Sla, ErrorSummary)>,
 }
 
+/// Runs of placements from which margins are taken at least, for these alone to count.
+const LEAST_PLACED: usize = 20;
+
 /// Fits a profiler to the training runs of a set, chooses by its validation runs, takes margins from its calibration runs, and leaves
 /// its test runs alone.
 ///
@@ -140,6 +143,10 @@ pub fn fit(
     let settings = settings.unwrap_or_default();
 
     let calibration: Vec<&RunSample> = folds.calibration.iter().map(|run| &set.runs[*run]).collect();
+    // An optimiser picks loads near the promises and predictions that are too good: margins come from its placements, where there are
+    // enough of them.
+    let placed: Vec<&RunSample> = calibration.iter().copied().filter(|run| run.kind == RunKind::Replay).collect();
+    let calibration = if placed.len() >= LEAST_PLACED { placed } else { calibration };
     let wanted = params.miss_rate.filter(|_| !calibration.is_empty());
     let margins =
         wanted.map(|miss_rate| Margins::of_apps(&model, &set.apps, &calibration, miss_rate, 1.0)).transpose()?;

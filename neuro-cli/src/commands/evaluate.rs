@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use neuro_cli::WorkProgress;
-use neuro_cli::output::{self, Axis, Panel, Reference, Series, chart, table};
+use neuro_cli::output::{self, Axis, Chart, Panel, Reference, Series, density, table};
+use neuro_cli::{Predictions, WorkProgress};
 use neuro_data::statistics::Statistics;
 use neuro_data::{Dataset, Sla, files::write_atomic};
 use neuro_profiler::evaluation::{ErrorSummary, Judged, Utilisation, judge, summarise};
@@ -115,18 +115,20 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             write_atomic(&out.join(name), content.as_bytes())
         };
         write("evaluation.json", &format!("{}\n", serde_json::to_string_pretty(&object)?))?;
-        write("errors.svg", &error_densities(&names, &judged)?)?;
+        let predictions = Predictions::of(&names, &set, &judged);
+        write("predictions.json", &format!("{}\n", serde_json::to_string(&predictions)?))?;
+        write("errors.svg", &error_densities(&names, &judged))?;
         let bands: Vec<String> = BANDS.iter().map(|band| band_name(*band)).collect();
         let title = "Median error by utilisation: offered work / cores";
-        write("utilisation.svg", &error_by_part(title, "utilisation", &bands, &by_utilisation, &rows)?)?;
+        write("utilisation.svg", &error_by_part(title, "utilisation", &bands, &by_utilisation, &rows))?;
         let bands: Vec<String> = NEIGHBOURS.iter().map(|band| neighbour_name(*band)).collect();
         let title = "Median error by number of neighbours";
-        write("neighbours.svg", &error_by_part(title, "other tenants", &bands, &by_neighbours, &rows)?)?;
+        write("neighbours.svg", &error_by_part(title, "other tenants", &bands, &by_neighbours, &rows))?;
         if own && !folds.calibration.is_empty() {
             write("calibration.svg", &calibration(&names, &bundles, &set, &folds, &utilisation, &rows)?)?;
         }
         if !learning.is_empty() {
-            write("learning-curve.svg", &learning_chart(&learning)?)?;
+            write("learning-curve.svg", &learning_chart(&learning))?;
         }
     }
     if args.json {
@@ -290,32 +292,15 @@ fn panels(series: impl Fn(Sla) -> Vec<Series>, references: impl Fn(Sla) -> Vec<R
 }
 
 /// Densities of ln(predicted / measured), by a Gaussian kernel of Silverman's width.
-fn error_densities(names: &[String], judged: &[Vec<Judged>]) -> anyhow::Result<String> {
+fn error_densities(names: &[String], judged: &[Vec<Judged>]) -> String {
     const END: f64 = 0.6;
     const POINTS: usize = 241;
     let series = |sla: Sla| {
         let one = |(name, judged): (&String, &Vec<Judged>)| {
-            let errors: Vec<f64> = judged
-                .iter()
-                .filter(|j| j.sla == sla)
-                .map(|j| (j.predicted_s / j.measured_s).ln())
-                .filter(|error| error.is_finite())
-                .collect();
-            let mut sorted = errors.clone();
-            sorted.sort_by(f64::total_cmp);
-            let quartile = |q| neuro_data::summary::quantile_of_sorted(&sorted, q);
-            let spread = (quartile(0.75) - quartile(0.25)) / 1.34;
-            let width = (0.9 * spread * (errors.len().max(1) as f64).powf(-0.2)).max(1e-2);
-            let density = |x: f64| {
-                let kernel = |error: &f64| (-0.5 * ((x - error) / width).powi(2)).exp();
-                let norm = errors.len() as f64 * width * (2.0 * std::f64::consts::PI).sqrt();
-                errors.iter().map(kernel).sum::<f64>() / norm
-            };
-            let points = (0..POINTS).map(|i| {
-                let x = END * (2.0 * i as f64 / (POINTS - 1) as f64 - 1.0);
-                (100.0 * x, density(x).max(1e-3))
-            });
-            Series { name: name.clone(), points: points.collect(), marks: false }
+            let errors = judged.iter().filter(|j| j.sla == sla).map(|j| (j.predicted_s / j.measured_s).ln());
+            let errors: Vec<f64> = errors.collect();
+            let shape = density(&errors, (-END, END), POINTS, 1e-2);
+            Series::line(name.clone(), shape.into_iter().map(|(x, y)| (100.0 * x, y)).collect())
         };
         names.iter().zip(judged).map(one).collect()
     };
@@ -333,7 +318,7 @@ fn error_densities(names: &[String], judged: &[Vec<Judged>]) -> anyhow::Result<S
         ..Axis::default()
     };
     let y = Axis { label: "density".to_owned(), logarithmic: true, ends: Some((0.02, 40.0)), ..Axis::default() };
-    chart("Errors on unseen runs", &panels(series, references), &x, &y)
+    Chart::row("Errors on unseen runs", x, y, panels(series, references)).picture()
 }
 
 fn floor_level(rows: &[Row], sla: Sla) -> Vec<Reference> {
@@ -344,13 +329,7 @@ fn floor_level(rows: &[Row], sla: Sla) -> Vec<Reference> {
         .collect()
 }
 
-fn error_by_part(
-    title: &str,
-    label: &str,
-    bands: &[String],
-    parts: &[PartRow],
-    rows: &[Row],
-) -> anyhow::Result<String> {
+fn error_by_part(title: &str, label: &str, bands: &[String], parts: &[PartRow], rows: &[Row]) -> String {
     let series = |sla: Sla| {
         let mut names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         names.dedup();
@@ -360,7 +339,7 @@ fn error_by_part(
                 parts.iter().find(is_it).map(|row| (i as f64, 100.0 * row.summary.median))
             };
             let points = bands.iter().enumerate().filter_map(of).collect();
-            Series { name: name.to_owned(), points, marks: true }
+            Series::marked(name, points)
         };
         names.into_iter().map(one).collect()
     };
@@ -371,7 +350,7 @@ fn error_by_part(
         ..Axis::default()
     };
     let y = Axis { label: "median |error|, %".to_owned(), logarithmic: true, ..Axis::default() };
-    chart(title, &panels(series, |sla| floor_level(rows, sla)), &x, &y)
+    Chart::row(title, x, y, panels(series, |sla| floor_level(rows, sla))).picture()
 }
 
 /// How many promises are kept where margins are taken for some share of them.
@@ -399,11 +378,7 @@ fn calibration(
     }
     let series = |sla: Sla| {
         let k = neuro_profiler::sla_index(sla);
-        let one = |(name, points): (&String, &[Vec<(f64, f64)>; 3])| Series {
-            name: name.clone(),
-            points: points[k].clone(),
-            marks: true,
-        };
+        let one = |(name, points): (&String, &[Vec<(f64, f64)>; 3])| Series::marked(name.clone(), points[k].clone());
         names.iter().zip(&kept).map(one).collect()
     };
     let references = |sla: Sla| {
@@ -413,17 +388,16 @@ fn calibration(
     };
     let axis = |label: &str| Axis { label: label.to_owned(), ends: Some((45.0, 100.0)), ..Axis::default() };
     let title = "Promises kept on unseen runs, by what the margins are made for";
-    chart(title, &panels(series, references), &axis("to be kept, %"), &axis("kept, %"))
+    Ok(Chart::row(title, axis("to be kept, %"), axis("kept, %"), panels(series, references)).picture())
 }
 
-fn learning_chart(rows: &[LearningRow]) -> anyhow::Result<String> {
+fn learning_chart(rows: &[LearningRow]) -> String {
     let series = |sla: Sla| {
         let points = |of: fn(&ErrorSummary) -> f64| -> Vec<(f64, f64)> {
             let wanted = rows.iter().filter(|row| row.target == sla.name());
             wanted.map(|row| (row.runs as f64, 100.0 * of(&row.summary))).collect()
         };
-        let one = |name: &str, points| Series { name: name.to_owned(), points, marks: true };
-        vec![one("median", points(|s| s.median)), one("90th percentile", points(|s| s.p90))]
+        vec![Series::marked("median", points(|s| s.median)), Series::marked("90th percentile", points(|s| s.p90))]
     };
     let references = |sla: Sla| {
         let floor = rows.iter().find(|row| row.target == sla.name()).and_then(|row| row.summary.noise_floor);
@@ -432,7 +406,7 @@ fn learning_chart(rows: &[LearningRow]) -> anyhow::Result<String> {
     };
     let axis = |label: &str| Axis { label: label.to_owned(), logarithmic: true, ..Axis::default() };
     let title = "server-state: error on unseen runs by runs to learn from";
-    chart(title, &panels(series, references), &axis("training runs"), &axis("|error|, %"))
+    Chart::row(title, axis("training runs"), axis("|error|, %"), panels(series, references)).picture()
 }
 
 #[cfg(test)]

@@ -1,14 +1,20 @@
 //! One file a subcommand.
 
 mod apps;
+mod completions;
 mod datapoints;
+mod demo;
 mod destroy;
 mod evaluate;
 mod explain;
 mod ingest;
+mod operator;
 mod place;
+mod plan;
+mod planned;
 mod predict;
 mod replay;
+mod report;
 mod requests;
 mod run;
 mod sim;
@@ -29,7 +35,11 @@ use crate::args::{AppCommand, Args, Command, DataCommand};
 
 /// Does what the command line asks for.
 pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    match args.command {
+    let Some(command) = args.command else {
+        return completions::overview();
+    };
+    match command {
+        Command::Demo(args) => demo::demo(&args),
         Command::Apps { catalogue, json } => apps::list(&read_catalogue(catalogue.as_deref())?, json),
         Command::App { command: AppCommand::Serve(serve) } => apps::serve(serve),
         Command::Run { experiment } => run::run(experiment),
@@ -50,9 +60,13 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Replay(args) => replay::replay(args),
+        Command::Report(args) => report::report(&args),
         Command::Sim { command } => sim::sim(command),
+        Command::Completions { shell } => Ok(completions::completions(shell)),
         Command::Version { json } => Ok(version::version(json)),
-        Command::Destroy { run, target } => destroy::destroy(&run, target),
+        Command::Destroy { run, target, namespace } => destroy::destroy(&run, target, &namespace),
+        Command::Plan { command } => plan::plan(command),
+        Command::Operator { command } => operator::operator(command),
     }
 }
 
@@ -70,6 +84,10 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 _ => None,
             })
     });
+    let cluster = error.chain().find_map(|cause| cause.downcast_ref::<neuro_k8s::Error>());
+    if matches!(cluster, Some(neuro_k8s::Error::NodeChoice { .. } | neuro_k8s::Error::Namespace { .. })) {
+        return ExitCode::from(2);
+    }
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
     let is_input = problem.is_some_and(|error| {
         use neuro_opt::Error::{Data, InvalidOption, NoProfile, Request, UnsuitedProfiler};

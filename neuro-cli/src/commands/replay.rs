@@ -1,27 +1,26 @@
 //! `neuro replay`: a placement put to the test.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use neuro_cli::interrupt_on_ctrl_c;
 use neuro_cli::output::{self, table};
-use neuro_cli::{interrupt_on_ctrl_c, tool};
+use neuro_data::files::write_atomic;
 use neuro_data::instance::Instance;
 use neuro_data::plan::Plan;
 use neuro_data::run_folder::{RunFolder, run_path};
 use neuro_data::store::TenantRow;
 use neuro_data::{Dataset, Phases, RunSpec};
-use neuro_k8s::CampaignReport;
 use neuro_k8s::replay::{Replay, ReplayParams, ReplayReport};
-use neuro_k8s::sim::SimCampaignParams;
 
-use super::place::{Place, measure, simulate};
+use super::place::{Place, run_by_kind};
 use super::{read_catalogue, run};
 use crate::args::{ReplayArgs, SimArgs};
 
 pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let place = Place::of(args.target, &SimArgs { sim: args.sim.clone(), kind: None }, &[], args.threads)?;
+    let simulated = SimArgs { sim: args.sim.clone(), kind: None };
+    let place = Place::of(args.target, &simulated, &args.kube, &[], args.threads)?;
     let catalogue = read_catalogue(args.catalogue.as_deref())?;
     let instance =
         Instance::from_json(&read(&args.instance)?).with_context(|| format!("in {}", args.instance.display()))?;
@@ -42,31 +41,20 @@ pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("{} does not answer {}", args.plan.display(), args.instance.display()))?;
 
     let interrupt = interrupt_on_ctrl_c()?;
-    let runs = |kind: Option<&str>| -> Vec<RunSpec> {
-        let of_kind = replay.runs().iter().filter(|run| kind.is_none_or(|kind| run.kind == kind));
-        of_kind.map(|run| run.spec.clone()).collect()
-    };
-    let mut done = CampaignReport::default();
-    match &place {
-        Place::Local => done = measure(&runs(None), &args.out, args.lock.as_deref(), catalogue, &interrupt)?,
-        Place::Sim { params, .. } => {
-            let kinds: BTreeSet<&str> = replay.runs().iter().map(|run| run.kind.as_str()).collect();
-            for kind in &kinds {
-                params.server(kind)?;
-            }
-            let campaign = SimCampaignParams::new(&args.out, tool());
-            for kind in kinds {
-                let report = simulate(&runs(Some(kind)), &campaign, params, kind, &interrupt)?;
-                done.finished_before += report.finished_before;
-                done.complete += report.complete;
-                done.left += report.left;
-            }
-        }
-    }
-    let folders = runs(None).into_iter().map(|spec| RunFolder::open(&run_path(&args.out, &spec.run_id())));
+    let runs: Vec<(String, RunSpec)> = replay.runs().iter().map(|run| (run.kind.clone(), run.spec.clone())).collect();
+    let done = run_by_kind(&place, &runs, &args.out, args.lock.as_deref(), catalogue, &interrupt)?;
+    let folders = runs.iter().map(|(_, spec)| RunFolder::open(&run_path(&args.out, &spec.run_id())));
     let folders = folders.filter_map(Result::ok).collect::<Vec<_>>();
     let dataset = Dataset::build(&args.out.join("dataset"), &folders)?;
     let report = replay.judge(&dataset.read::<TenantRow>()?);
+    // The folder tells the whole story: `neuro report` reads it.
+    for (name, json) in [
+        ("instance.json", serde_json::to_string_pretty(&instance)?),
+        ("plan.json", serde_json::to_string_pretty(&plan)?),
+        ("replay.json", serde_json::to_string_pretty(&report)?),
+    ] {
+        write_atomic(&args.out.join(name), format!("{json}\n").as_bytes())?;
+    }
     if args.json {
         output::print(&format!("{}\n", serde_json::to_string(&report)?));
     } else {

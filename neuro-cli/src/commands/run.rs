@@ -8,18 +8,19 @@ use neuro_data::{Application, Catalogue, Dataset, Phases, RunSpec, run_folder::r
 use neuro_k8s::CampaignReport;
 use neuro_k8s::sim::{Keep, SimCampaignParams};
 
-use super::place::{Place, measure, simulate};
-use super::read_catalogue;
+use super::place::{Place, measure, measure_on_cluster, simulate};
+use super::{planned, read_catalogue};
 use crate::args::Experiment;
 
 pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
     let common = match &experiment {
+        Experiment::Planned(args) => return planned::planned(args),
         Experiment::Baseline { common } | Experiment::Pairwise { common, .. } | Experiment::Random { common, .. } => {
             common
         }
     };
     let simulated_only = [("--records", common.records), ("--jobs", common.jobs.is_some())];
-    let place = Place::of(common.target, &common.simulated, &simulated_only, common.threads)?;
+    let place = Place::of(common.target, &common.simulated, &common.kube, &simulated_only, common.threads)?;
     let defaults = place.defaults();
     let catalogue = read_catalogue(common.catalogue.as_deref())?;
     let apps = applications(&common.apps, &catalogue, &place)?;
@@ -48,12 +49,14 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
             let again = |run: RunSpec| (0..common.repeats).map(move |repeat| RunSpec { repeat, ..run.clone() });
             random(&params, &apps, filling, *runs).flat_map(again).collect()
         }
+        Experiment::Planned(_) => Vec::new(),
     };
     anyhow::ensure!(!runs.is_empty(), "no run fits: the memory is too small for any tenant, or no run was asked for");
     let runs = in_measuring_order(runs, common.seed);
     let interrupt = interrupt_on_ctrl_c()?;
     let report = match &place {
         Place::Local => measure(&runs, &common.out, common.lock.as_deref(), catalogue, &interrupt)?,
+        Place::Kube(args) => measure_on_cluster(&runs, &common.out, args, catalogue, &interrupt)?,
         Place::Sim { params, kind } => {
             let mut campaign = SimCampaignParams::new(&common.out, tool());
             campaign.keep = if common.records { Keep::Records } else { Keep::Summaries };
@@ -88,7 +91,7 @@ fn applications(asked: &[String], catalogue: &Catalogue, place: &Place) -> anyho
         .collect()
 }
 
-fn print_json(report: &CampaignReport, dataset: &Dataset) {
+pub(super) fn print_json(report: &CampaignReport, dataset: &Dataset) {
     let object = serde_json::json!({
         "dataset": dataset.path(),
         "finished_before": report.finished_before,

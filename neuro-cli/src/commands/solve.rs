@@ -9,10 +9,10 @@ use neuro_cli::interrupt_on_ctrl_c;
 use neuro_cli::output::{self, table};
 use neuro_data::files::write_atomic;
 use neuro_data::instance::Instance;
-use neuro_data::plan::Plan;
+use neuro_data::plan::{Plan, TracePoint};
 use neuro_k8s::Interrupt;
 use neuro_opt::placement::{
-    self, Audit, Finding, LnsParams, MilpParams, NeuroParams, PerxParams, Problem, Profiles, ScalOranParams,
+    self, Audit, Certificate, DecomposedParams, ExactParams, Finding, LnsParams, MilpParams, NeuroParams, PerxParams, Problem, Profiles, ScalOranParams,
 };
 use neuro_opt::solver::worker::Worker;
 use neuro_profiler::Bundle;
@@ -31,11 +31,17 @@ pub(crate) fn solve(args: &SolveArgs) -> anyhow::Result<ExitCode> {
     let changed = what_if::changed(&instance, &args.what_if)?;
     let interrupt = interrupt_on_ctrl_c()?;
     let problem = Problem::new(&instance, &profiles, &catalogue)?;
-    let plan = decide(args, &problem, &interrupt)?;
+    let (plan, certificate) = decide(args, &problem, &interrupt)?;
+    if let Some(path) = &args.certificate {
+        let certificate = certificate.with_context(|| {
+            format!("{} has nothing that proves a bound; decomposed and exact have, given the time", plan.method)
+        })?;
+        write_atomic(path, serde_json::to_string(&certificate)?.as_bytes())?;
+    }
     let Some(changed) = changed else { return told(args, &problem, &plan, None) };
     let problem = Problem::new(&changed, &profiles, &catalogue)?;
     let base = plan;
-    let plan = if is_interrupted(&base) { base.clone() } else { decide(args, &problem, &interrupt)? };
+    let plan = if is_interrupted(&base) { base.clone() } else { decide(args, &problem, &interrupt)?.0 };
     told(args, &problem, &plan, Some(&base))
 }
 
@@ -64,14 +70,46 @@ fn is_interrupted(plan: &Plan) -> bool {
     plan.termination == neuro_opt::Termination::Interrupted.id()
 }
 
-/// The plan of the method that was asked for.
-fn decide(args: &SolveArgs, problem: &Problem<'_>, interrupt: &Interrupt) -> anyhow::Result<Plan> {
-    let mut observer = |_: &neuro_opt::Progress| {
+/// The plan of the method that was asked for, and what proves its bound.
+fn decide(
+    args: &SolveArgs,
+    problem: &Problem<'_>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(Plan, Option<Certificate>)> {
+    let mut trace: Vec<TracePoint> = Vec::new();
+    let mut observer = |progress: &neuro_opt::Progress| {
+        let bound = Some(progress.bound).filter(|bound| bound.is_finite());
+        let is_new = |last: &TracePoint| last.objective != progress.objective || last.bound != bound;
+        if trace.last().is_none_or(is_new) {
+            trace.push(TracePoint { seconds: progress.seconds, objective: progress.objective, bound });
+        }
         if interrupt.stops_after_run() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let time = Some(args.time_limit);
     let solver = solver(interrupt)?;
-    Ok(match args.method {
+    let workers = args.workers.unwrap_or(LnsParams::default().workers);
+    let keep = args.certificate.is_some();
+    let mut certificate = None;
+    let mut plan = match args.method {
+        SolveMethod::Decomposed => {
+            let params = DecomposedParams {
+                time: args.time_limit,
+                workers,
+                seed: args.seed,
+                certificate: keep,
+                ..DecomposedParams::default()
+            };
+            let found = placement::decomposed(problem, &params, &mut observer)?;
+            certificate = found.certificate;
+            found.plan
+        }
+        SolveMethod::Exact => {
+            let limits = neuro_opt::Limits { time, ..neuro_opt::Limits::default() };
+            let params = ExactParams { limits, workers, seed: args.seed, certificate: keep };
+            let found = placement::exact(problem, &params, &mut observer)?;
+            certificate = found.certificate;
+            found.plan
+        }
         SolveMethod::Greedy => placement::greedy(problem)?,
         SolveMethod::FirstFit => placement::first_fit(problem)?,
         SolveMethod::Lns => {
@@ -79,7 +117,7 @@ fn decide(args: &SolveArgs, problem: &Problem<'_>, interrupt: &Interrupt) -> any
                 time: args.time_limit,
                 iterations: args.iterations,
                 seed: args.seed,
-                workers: args.workers.unwrap_or(LnsParams::default().workers),
+                workers,
                 ..LnsParams::default()
             };
             placement::lns(problem, &params, &mut observer)?.plan
@@ -107,7 +145,13 @@ fn decide(args: &SolveArgs, problem: &Problem<'_>, interrupt: &Interrupt) -> any
             let params = ScalOranParams { reach, time, ..ScalOranParams::default() };
             placement::scaloran(problem, &params, &solver, &mut observer)?
         }
-    })
+    };
+    // The end of it: what was found after the last report.
+    if !trace.is_empty() {
+        trace.push(TracePoint { seconds: plan.seconds, objective: Some(plan.objective), bound: plan.bound });
+    }
+    plan.trace = trace;
+    Ok((plan, certificate))
 }
 
 /// CBC in a process of this very program, which Ctrl-C ends.
@@ -123,8 +167,13 @@ pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let profiles = read_profiles(&args.profile)?;
     let problem = Problem::new(&instance, &profiles, &read_catalogue(args.catalogue.as_deref())?)?;
     let audit = placement::audit(&problem, &plan)?;
+    let proved = args.certificate.as_deref().map(|path| proved(&problem, &plan, path)).transpose()?;
     if args.json {
-        output::print(&(serde_json::to_string(&audit)? + "\n"));
+        let mut value = serde_json::to_value(&audit)?;
+        if let Some(bound) = proved {
+            value["proved_bound"] = bound.into();
+        }
+        output::print(&(value.to_string() + "\n"));
     } else {
         output::print(&promises(&audit));
         for finding in &audit.findings {
@@ -132,8 +181,25 @@ pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         }
         let verdict = if audit.holds() { "the plan holds" } else { "the plan does not hold" };
         output::print(&format!("revenue {:.2}; {verdict}\n", audit.revenue));
+        if let Some(bound) = proved {
+            output::print(&format!("no placement of whole requests has more than {bound:.4}: the certificate proves it\n"));
+        }
     }
     Ok(if audit.holds() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}
+
+/// The bound that a certificate proves, which is no looser than what the plan says.
+fn proved(problem: &Problem<'_>, plan: &Plan, path: &Path) -> anyhow::Result<f64> {
+    let malformed =
+        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
+    let certificate: Certificate = serde_json::from_str(&read(path)?).map_err(malformed)?;
+    let bound = placement::check_certificate(problem, &certificate)?;
+    let stated = plan.bound.unwrap_or(f64::INFINITY);
+    anyhow::ensure!(
+        bound <= stated + 1e-6 * stated.abs().max(1.0),
+        "the plan says that no placement has more than {stated}, the certificate proves {bound} only",
+    );
+    Ok(bound)
 }
 
 /// Server by server, then who is rejected.
@@ -155,6 +221,9 @@ fn overview(problem: &Problem<'_>, plan: &Plan) -> anyhow::Result<String> {
         plan.seconds,
         plan.termination,
     );
+    if let (Some(bound), Some(gap)) = (plan.bound, plan.gap) {
+        text += &format!("no placement has more than {bound:.2}: the plan is at most {:.2} % short\n", 100.0 * gap);
+    }
     let broken = audit.findings.iter().filter(|finding| matches!(finding, Finding::Promise { .. })).count();
     if broken > 0 {
         text += &format!("{broken} of {} promises of the given profilers are broken\n", audit.promises.len());

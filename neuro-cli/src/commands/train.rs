@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use neuro_cli::output::{self, Axis, Panel, Series, chart, table};
+use neuro_cli::output::{self, Axis, Chart, Panel, Series, table};
 use neuro_cli::{WorkProgress, tool};
 use neuro_data::datapoint::{Datapoint, DatapointSet};
 use neuro_data::{Catalogue, Dataset, files::write_atomic};
@@ -41,7 +41,7 @@ pub(crate) fn train(args: TrainArgs) -> anyhow::Result<ExitCode> {
     drop(progress);
     fit.bundle.write(&args.out)?;
     if let Some(svg) = &args.svg {
-        write_atomic(svg, loss_chart(&fit.trainings)?.as_bytes())?;
+        write_atomic(svg, loss_chart(&fit.trainings).as_bytes())?;
     }
     report(&fit, &args);
     Ok(ExitCode::SUCCESS)
@@ -224,7 +224,7 @@ fn report(fit: &Fit, args: &TrainArgs) {
     output::print(&format!("written: {}\n", args.out.display()));
 }
 
-fn loss_chart(trainings: &[SeedReport]) -> anyhow::Result<String> {
+fn loss_chart(trainings: &[SeedReport]) -> String {
     let mut series = Vec::new();
     let mut errors = Vec::new();
     for training in trainings {
@@ -233,13 +233,13 @@ fn loss_chart(trainings: &[SeedReport]) -> anyhow::Result<String> {
         };
         let name = format!("seed {}", training.seed);
         let loss = points(&|p| Some(p.train_loss));
-        series.push(Series { name: name.clone(), points: loss, marks: false });
+        series.push(Series::line(name.clone(), loss));
         let error = points(&|p| p.validation_error.map(|error| 100.0 * error));
-        errors.push(Series { name, points: error, marks: false });
+        errors.push(Series::line(name, error));
     }
     let panel = |title: &str, series| Panel { title: title.to_owned(), series, references: Vec::new() };
     let axis = |label: &str, logarithmic| Axis { label: label.to_owned(), logarithmic, ..Axis::default() };
     // Two pictures of different units: the loss as it is, the error in percent.
-    let panels = [panel("training loss", series), panel("median error on the validation runs, %", errors)];
-    chart("How the training went", &panels, &axis("step", false), &axis("loss · error, %", true))
+    let panels = vec![panel("training loss", series), panel("median error on the validation runs, %", errors)];
+    Chart::row("How the training went", axis("step", false), axis("loss · error, %", true), panels).picture()
 }

@@ -2,12 +2,13 @@
 //!
 //! In a picture text stays text, colours are safe for the colour-blind, and every figure is legible on white paper.
 //!
-//! [`heatmap`] shows how much each service slows down beside each other one, [`curves`] the measurements and fitted curves of
-//! every pair, [`distributions`] how service times spread over the tenants of a dataset. All return the SVG document; [`neuro_data::files::write_atomic`] puts it into a file.
+//! [`HeatMap`] shows how much each service slows down beside each other one, [`Chart`] lines and measured points in panels,
+//! [`distributions`] how service times spread over the tenants of a dataset, [`density`] the shape of a sample. Pictures are SVG
+//! documents; [`neuro_data::files::write_atomic`] puts one into a file.
 
 mod canvas;
 mod chart;
-mod curves;
+mod density;
 mod distributions;
 mod heatmap;
 mod scale;
@@ -15,10 +16,12 @@ pub mod table;
 #[cfg(test)]
 mod well_formed;
 
-pub use chart::{Axis, Panel, Reference, Series, chart};
-pub use curves::{CurvePanel, CurveSeries, MeasuredPoint, curves};
+pub(crate) use canvas::escape;
+pub use chart::{Axis, Chart, Panel, Point, Reference, Series};
+pub use density::density;
 pub use distributions::distributions;
-pub use heatmap::{HeatCell, heatmap};
+pub(crate) use distributions::small_distributions;
+pub use heatmap::{HeatCell, HeatMap};
 
 /// Writes a result to standard output. A reader that has gone, as in `neuro apps | head`, is no fault.
 pub fn print(text: &str) {

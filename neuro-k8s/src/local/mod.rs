@@ -64,6 +64,7 @@ struct Replica {
     number: u32,
     app: String,
     port: u16,
+    batch: u32,
     child: Child,
     /// Held open for as long as the replica is to live.
     _stdin: Option<ChildStdin>,
@@ -83,6 +84,7 @@ struct Place {
     tenant_index: usize,
     number: u32,
     port: u16,
+    batch: u32,
 }
 
 impl LocalTarget {
@@ -101,7 +103,7 @@ impl LocalTarget {
     }
 
     fn start_replica(&self, run_id: &str, spec: &RunSpec, place: Place, logs: &Path) -> Result<Replica> {
-        let Place { tenant_index, number, port } = place;
+        let Place { tenant_index, number, port, batch } = place;
         let tenant = &spec.tenants[tenant_index];
         let app = self.params.catalogue.get(&tenant.app)?;
         let failed =
@@ -136,6 +138,7 @@ impl LocalTarget {
             number,
             app: app.id.clone(),
             port,
+            batch,
             _stdin: child.stdin.take(),
             child,
             counters: None,
@@ -197,7 +200,7 @@ impl Target for LocalTarget {
         Ok(found)
     }
 
-    async fn deploy(&mut self, run_id: &str, spec: &RunSpec, logs: &Path) -> Result<Vec<Endpoint>> {
+    async fn deploy(&mut self, run_id: &str, spec: &RunSpec, logs: &Path) -> Result<()> {
         fs::create_dir_all(logs).map_err(Error::io("create", logs.display()))?;
         let places: Vec<(usize, u32)> = spec
             .tenants
@@ -206,18 +209,15 @@ impl Target for LocalTarget {
             .flat_map(|(tenant_index, tenant)| (0..tenant.instances).map(move |number| (tenant_index, number)))
             .collect();
         let ports = free_ports(places.len()).map_err(Error::io("find", "free loopback ports"))?;
-        let mut endpoints = Vec::new();
         for ((tenant_index, number), port) in places.into_iter().zip(ports) {
             let batch = self.params.catalogue.get(&spec.tenants[tenant_index].app)?.batch;
-            let replica = self.start_replica(run_id, spec, Place { tenant_index, number, port }, logs)?;
-            let authority = format!("{}:{}", Ipv4Addr::LOCALHOST, replica.port);
-            endpoints.push(Endpoint { tenant: tenant_index, replica: number, authority, batch });
+            let replica = self.start_replica(run_id, spec, Place { tenant_index, number, port, batch }, logs)?;
             self.replicas.push(replica);
         }
-        Ok(endpoints)
+        Ok(())
     }
 
-    async fn await_ready(&mut self, deadline: Duration) -> Result<()> {
+    async fn await_ready(&mut self, deadline: Duration) -> Result<Vec<Endpoint>> {
         let end = Instant::now() + deadline;
         for replica in &mut self.replicas {
             loop {
@@ -240,10 +240,10 @@ impl Target for LocalTarget {
         for replica in &mut self.replicas {
             replica.counters = Some(ProcessCounters::attach(replica.child.id()));
         }
-        Ok(())
+        Ok(self.replicas.iter().map(Replica::endpoint).collect())
     }
 
-    fn read_counters(&mut self) -> Vec<CounterReading> {
+    async fn read_counters(&mut self) -> Vec<CounterReading> {
         let mut readings = Vec::new();
         for replica in &mut self.replicas {
             for total in replica.counters.iter_mut().flat_map(|counters| counters.read()) {
@@ -277,7 +277,7 @@ impl Target for LocalTarget {
         self.replicas.iter_mut().map(describe).collect()
     }
 
-    fn casualties(&mut self) -> Vec<String> {
+    async fn casualties(&mut self) -> Vec<String> {
         let reason = |replica: &mut Replica| {
             let reason = replica.ended()?;
             Some(replica.failed(reason).to_string())
@@ -301,6 +301,11 @@ impl Drop for LocalTarget {
 }
 
 impl Replica {
+    fn endpoint(&self) -> Endpoint {
+        let authority = format!("{}:{}", Ipv4Addr::LOCALHOST, self.port);
+        Endpoint { tenant: self.tenant_index, replica: self.number, authority, batch: self.batch }
+    }
+
     fn group(&self) -> Pid {
         Pid::from_child(&self.child)
     }

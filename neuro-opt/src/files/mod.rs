@@ -4,13 +4,16 @@
 //! |---|---|
 //! | a problem, with its network, as JSON | [`read_problem`] |
 //! | a network as JSON | [`read_network`] |
+//! | a profiler's bundle, `weights.safetensors` + `profile.json` | [`read_bundle`] |
 //! | layers as JSON beside weights in safetensors | [`read_safetensors`] |
 //! | ONNX: dense, ReLU and Gemm graphs as PyTorch exports them | [`read_onnx`] |
 
+mod bundle;
 mod json;
 mod onnx;
 mod safetensors;
 
+pub use bundle::read_bundle;
 pub use json::{ProblemFile, read_network, read_problem};
 pub use onnx::{onnx_network, read_onnx};
 pub use safetensors::read_safetensors;

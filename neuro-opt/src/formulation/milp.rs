@@ -134,15 +134,16 @@ impl NetworkMethod for Milp<'_> {
         limits.check()?;
         let outcome = self.attempt(problem, &self.tightening, limits, start, observer);
         match outcome {
-            // Bounds under a cutoff can leave less room than a solver's tolerances need: once more without.
+            // Bounds under a cutoff can leave less room than a solver's tolerances need: once more without, and the outcome says so.
             Err(
-                Error::Contradiction(_)
+                error @ (Error::Contradiction(_)
                 | Error::Unconfirmed { .. }
                 | Error::BoundContradicted { .. }
-                | Error::Solver { .. },
+                | Error::Solver { .. }),
             ) if self.tightening.level > Level::Lp => {
                 let plain = Tightening { level: Level::Lp, ..self.tightening.clone() };
-                self.attempt(problem, &plain, limits, start, observer)
+                let again = self.attempt(problem, &plain, limits, start, observer)?;
+                Ok(NetworkOutcome { repeated: Some(error.to_string()), ..again })
             }
             outcome => outcome,
         }
@@ -168,7 +169,7 @@ impl Milp<'_> {
         if observer(&report).is_break() {
             let outcome =
                 Outcome { termination: Termination::Interrupted, objective: held, bound: None, nodes: 0, seconds };
-            return Ok(NetworkOutcome { outcome, x: tightened.x, levels: tightened.levels });
+            return Ok(NetworkOutcome { outcome, x: tightened.x, levels: tightened.levels, repeated: None });
         }
         let time = limits.time.map(|limit| limit.saturating_sub(start.elapsed()));
         let solution = self.solver.solve(&model, &SolveOptions { time, nodes: limits.nodes })?;
@@ -204,6 +205,6 @@ impl Milp<'_> {
         };
         let outcome = Outcome { objective, seconds: start.elapsed().as_secs_f64(), ..solver };
         outcome.check(problem.sense(), 1e-6)?;
-        Ok(NetworkOutcome { outcome, x: best.map(|(x, _)| x), levels: tightened.levels })
+        Ok(NetworkOutcome { outcome, x: best.map(|(x, _)| x), levels: tightened.levels, repeated: None })
     }
 }

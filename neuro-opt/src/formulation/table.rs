@@ -58,6 +58,11 @@ impl Table {
         self.first
     }
 
+    /// The integers, in the order of the values.
+    pub fn integers(&self) -> impl Iterator<Item = i64> + use<> {
+        (self.first..).take(self.values.nrows())
+    }
+
     /// The values, integers × outputs.
     pub fn values(&self) -> &Array2<f64> {
         &self.values
@@ -73,7 +78,7 @@ impl Table {
         let mut one = Linear::default();
         let mut number = Linear::default();
         let mut outputs = vec![Linear::default(); self.values.ncols()];
-        for (k, row) in (self.first..).zip(self.values.outer_iter()) {
+        for (k, row) in self.integers().zip(self.values.outer_iter()) {
             let lambda = model.binary(format!("{name}_is_{k}"))?;
             one += lambda;
             number += k as f64 * lambda;
@@ -113,10 +118,8 @@ impl TableSums {
         if weights.len() != tables.len() {
             return Err(Error::InputLength { found: weights.len(), needed: tables.len() });
         }
-        let figures = tables
-            .iter()
-            .zip(weights)
-            .map(|(table, weight)| (table.first..).take(table.values.nrows()).map(|n| weight * n as f64).collect());
+        let figures =
+            tables.iter().zip(weights).map(|(table, weight)| table.integers().map(|n| weight * n as f64).collect());
         let knapsack = Knapsack::new(figures.collect(), capacity)?;
         let mut sums = Self { tables, knapsack, lower: Vec::new(), upper: Vec::new() };
         for output in 0..outputs {

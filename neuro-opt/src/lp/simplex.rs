@@ -387,15 +387,21 @@ impl Simplex {
         let inverse = 1.0 / pivot;
         let (above, rest) = self.tableau.split_at_mut(row * n);
         let (own, below) = rest.split_at_mut(n);
-        own.iter_mut().for_each(|t| *t *= -inverse);
-        own[column] = inverse;
-        for other in above.chunks_exact_mut(n).chain(below.chunks_exact_mut(n)).chain([self.reduced.as_mut_slice()]) {
-            let factor = other[column];
-            if factor != 0.0 {
-                other[column] = 0.0;
-                other.iter_mut().zip(own.iter()).for_each(|(t, own)| *t += factor * own);
+        let reduced = self.reduced.as_mut_slice();
+        // Most of all time goes here: compiled for the vectors that the processor has.
+        pulp::Arch::new().dispatch(|| {
+            own.iter_mut().for_each(|t| *t *= -inverse);
+            own[column] = inverse;
+            for other in above.chunks_exact_mut(n).chain(below.chunks_exact_mut(n)).chain([reduced]) {
+                let factor = other[column];
+                if factor != 0.0 {
+                    other[column] = 0.0;
+                    for (t, own) in other.iter_mut().zip(own.iter()) {
+                        *t += factor * own;
+                    }
+                }
             }
-        }
+        });
         let (entering, leaving) = (self.nonbasic[column], self.basic[row]);
         (self.nonbasic[column], self.basic[row]) = (leaving, entering);
         self.place[leaving] = Place::Nonbasic(column);

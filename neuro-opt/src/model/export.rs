@@ -5,12 +5,13 @@ use crate::Sense;
 
 impl Model {
     /// The model in free MPS form: an objective row `cost`, rows `r0`, `r1`, …, columns `x0`, `x1`, …, special ordered sets in a
-    /// section `SOS`. The objective's sense is written as `OBJSENSE`, its constant as the negative right-hand side of `cost`.
+    /// section `SOS`, the objective's constant as the negative right-hand side of `cost`.
+    ///
+    /// Readers of MPS disagree on how maximising is said (CBC's passes `OBJSENSE` over), so the file always minimises: the objective of
+    /// a model that maximises is written negated.
     pub fn to_mps(&self) -> String {
-        let mut text = String::from("NAME neuro\n");
-        let sense = if self.sense == Sense::Maximise { "MAX" } else { "MIN" };
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "OBJSENSE\n    {sense}\nROWS\n N cost");
+        let mut text = String::from("NAME neuro\nROWS\n N cost\n");
+        let sign = if self.sense == Sense::Maximise { -1.0 } else { 1.0 };
         for (index, row) in self.rows.iter().enumerate() {
             let kind = if row.lower == row.upper {
                 'E'
@@ -21,12 +22,13 @@ impl Model {
             } else {
                 'N'
             };
+            // Writing to a string cannot fail.
             let _ = writeln!(text, " {kind} r{index}");
         }
         text.push_str("COLUMNS\n");
         let mut columns: Vec<Vec<(String, f64)>> = vec![Vec::new(); self.variables.len()];
         for (variable, a) in &self.objective.terms {
-            columns[variable.0].push(("cost".to_owned(), *a));
+            columns[variable.0].push(("cost".to_owned(), sign * a));
         }
         for (index, row) in self.rows.iter().enumerate() {
             for (variable, a) in &row.terms {
@@ -52,7 +54,7 @@ impl Model {
         }
         text.push_str("RHS\n");
         if self.objective.constant != 0.0 {
-            let _ = writeln!(text, "    rhs cost {:?}", -self.objective.constant);
+            let _ = writeln!(text, "    rhs cost {:?}", -sign * self.objective.constant);
         }
         for (index, row) in self.rows.iter().enumerate() {
             let right = if row.upper.is_finite() { row.upper } else { row.lower };
@@ -87,9 +89,9 @@ impl Model {
         if !self.sos1.is_empty() {
             text.push_str("SOS\n");
             for (index, set) in self.sos1.iter().enumerate() {
-                let _ = writeln!(text, " S1 SOS s{index}");
+                let _ = writeln!(text, " S1 s{index}");
                 for (weight, variable) in set.iter().enumerate() {
-                    let _ = writeln!(text, "    SOS x{} {}", variable.0, weight + 1);
+                    let _ = writeln!(text, "    x{} {}", variable.0, weight + 1);
                 }
             }
         }

@@ -62,6 +62,9 @@ pub struct ProofNode {
     /// Row duals: 0 is the memory, 1 + k the coordinate k, 1 + d + 2·i + w the w-th promise of the i-th request that the kind admits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duals: Vec<(usize, f64)>,
+    /// Of a region whose duals do not prove the bound: what loses more than their bound less this is left out. At most v_c.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worth: Option<f64>,
     /// Whether the duals prove that the region holds no filling.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
@@ -112,10 +115,12 @@ fn take(tree: &[TreeNode], place: usize, bound: f64, dimension: usize, proof: &m
     };
     let duals = node.duals.iter().map(|(row, dual)| (code(row), *dual)).collect();
     let own = proof.len();
-    proof.push(ProofNode { cut: None, duals, empty: node.bound == f64::NEG_INFINITY });
-    if node.bound > bound
-        && let Some((branch, halves)) = &node.branch
-    {
+    proof.push(ProofNode { cut: None, duals, worth: None, empty: node.bound == f64::NEG_INFINITY });
+    if node.bound <= bound {
+        return own;
+    }
+    proof[own].worth = Some(node.threshold);
+    if let Some((branch, halves)) = &node.branch {
         let halves = halves.map(|half| take(tree, half, bound, dimension, proof));
         proof[own].cut = Some(match branch {
             Branch::Pieces { item, pieces } => Cut::Pieces(*item, *pieces, halves),
@@ -228,14 +233,15 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
         if node.empty && bound == f64::NEG_INFINITY || bound <= allowed {
             return Ok(());
         }
-        let Some(cut) = &node.cut else {
-            return Err(failure(place, "its duals do not prove the bound"));
-        };
         // What no filling of more than the bound can do is left out below.
+        let worth = node.worth.unwrap_or(self.proof.bound);
+        if worth.is_nan() || worth > allowed {
+            return Err(failure(place, "it leaves out what may have more profit than the bound"));
+        }
         region.budget = Some(Arc::new(Budget {
             ends: weights.iter().enumerate().map(|(i, w)| if *w >= 0.0 { region.least[i] } else { region.most[i] }).collect(),
             losses: weights.iter().map(|w| w.abs()).collect(),
-            limit: bound - self.proof.bound + 1e-9,
+            limit: bound - worth + 1e-9,
         }));
         if !region.propagate(filling) {
             return Ok(());
@@ -244,6 +250,9 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
             let is_fine = filling.profit(&region.least) <= allowed || !interference.holds(&region.least)?;
             return if is_fine { Ok(()) } else { Err(failure(place, "it holds a filling of more profit")) };
         }
+        let Some(cut) = &node.cut else {
+            return Err(failure(place, "its duals do not prove the bound"));
+        };
         let (branch, halves) = match *cut {
             Cut::Pieces(item, pieces, halves) if item < filling.items() => (Branch::Pieces { item, pieces }, halves),
             Cut::State(k, at, halves) if k < filling.dimension && at.is_finite() => (Branch::Coordinate { k, at }, halves),
@@ -265,29 +274,27 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
         let (filling, d) = (&self.filling, self.filling.dimension);
         let mut weights: Vec<f64> = if node.empty { vec![0.0; filling.items()] } else { filling.profits.iter().map(|w| -w).collect() };
         let mut sum = 0.0;
+        let pieces = |item: usize| (f64::from(region.least[item]), f64::from(region.most[item]));
         for (code, dual) in &node.duals {
-            if *code == 0 {
-                if *dual < 0.0 {
-                    sum += dual * (filling.capacity_gb + 1e-9);
-                    weights.iter_mut().zip(&filling.memory_gb).for_each(|(w, m)| *w -= dual * m);
-                }
+            // lower ≤ a·x ≤ upper; a missing lower one is the least that the pieces give.
+            let (a, lower, upper): (Vec<f64>, Option<f64>, f64) = if *code == 0 {
+                (filling.memory_gb.clone(), None, filling.capacity_gb + 1e-9)
             } else if *code <= d {
-                let k = code - 1;
-                sum += if *dual > 0.0 { dual * (region.low[k] - 1e-10) } else { dual * (region.high[k] + 1e-10) };
-                for (item, weight) in weights.iter_mut().enumerate() {
-                    *weight -= dual * filling.contribution(item)[k];
-                }
-            } else if *dual < 0.0 {
+                let a = (0..filling.items()).map(|item| filling.contribution(item)[code - 1]).collect();
+                (a, Some(region.low[code - 1] - 1e-10), region.high[code - 1] + 1e-10)
+            } else {
                 let (item, which) = ((code - 1 - d) / 2, (code - 1 - d) % 2);
                 let Some(promise) = judgement.open.iter().find(|p| p.item == item && p.which == which) else { continue };
                 let line = &judgement.lines[promise.line];
                 let big = if region.least[item] > 0 { 0.0 } else { (line.highest - promise.limit).max(0.0) };
-                sum += dual * (promise.limit + big - line.constant + 1e-10);
-                for (i, weight) in weights.iter_mut().enumerate() {
-                    let slope = crate::rounding::dot(&line.slope, filling.contribution(i));
-                    *weight -= dual * if i == item { slope + big / f64::from(filling.most[item].max(1)) } else { slope };
-                }
-            }
+                let slope = |i: usize| crate::rounding::dot(&line.slope, filling.contribution(i));
+                let mut a: Vec<f64> = (0..filling.items()).map(slope).collect();
+                a[item] += big / f64::from(filling.most[item].max(1));
+                (a, None, promise.limit + big - line.constant + 1e-10)
+            };
+            let least = || (0..filling.items()).map(|i| (a[i] * pieces(i).0).min(a[i] * pieces(i).1)).sum();
+            sum += if *dual > 0.0 { dual * lower.unwrap_or_else(least) } else { dual * upper };
+            weights.iter_mut().zip(&a).for_each(|(weight, a)| *weight -= dual * a);
         }
         for (item, weight) in weights.iter().enumerate() {
             let (least, most) = (f64::from(region.least[item]), f64::from(region.most[item]));

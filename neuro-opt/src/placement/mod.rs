@@ -101,6 +101,7 @@ fn plan_of_parts(problem: &Problem<'_>, method: Method, parts: &Parts, outcome: 
         assignments: assignments.collect(),
         rejected: rejection::rejections(problem, parts)?,
         audit: None,
+        trace: Vec::new(),
     };
     let audit = audit(problem, &plan)?;
     let tolerated = |finding: &Finding| !method.keeps_promises() && matches!(finding, Finding::Promise { .. });

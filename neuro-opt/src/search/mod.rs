@@ -88,6 +88,6 @@ impl NetworkMethod for Search {
             seconds: start.elapsed().as_secs_f64(),
         };
         outcome.check(problem.sense(), 1e-9)?;
-        Ok(NetworkOutcome { outcome, x: result.x, levels })
+        Ok(NetworkOutcome { outcome, x: result.x, levels, repeated: None })
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use highs::{HighsModelStatus, HighsSolutionStatus, RowProblem};
 
-use super::{MipSolver, Solution, SolveOptions, admitted};
+use super::{MipSolver, Solution, SolveOptions, admitted, unbounded_or_infeasible};
 use crate::model::Model;
 use crate::{Error, Outcome, Result, Sense, Termination};
 
@@ -76,16 +76,19 @@ impl MipSolver for Highs {
         let termination = match solved.status() {
             HighsModelStatus::Optimal | HighsModelStatus::ModelEmpty => Termination::Optimal,
             HighsModelStatus::Infeasible => Termination::Infeasible,
-            HighsModelStatus::Unbounded | HighsModelStatus::UnboundedOrInfeasible => Termination::Unbounded,
+            HighsModelStatus::Unbounded | HighsModelStatus::UnboundedOrInfeasible => {
+                return unbounded_or_infeasible(self, model, options, start);
+            }
             HighsModelStatus::ReachedTimeLimit => Termination::TimeLimit,
             HighsModelStatus::ReachedSolutionLimit => Termination::NodeLimit,
             HighsModelStatus::ReachedIterationLimit => Termination::IterationLimit,
             HighsModelStatus::ReachedInterrupt => Termination::Interrupted,
             status => return Err(fault(status)),
         };
-        let held = solved.primal_solution_status() == HighsSolutionStatus::Feasible
-            || solved.status() == HighsModelStatus::ModelEmpty;
-        let limited = !matches!(termination, Termination::Infeasible | Termination::Unbounded);
+        // Of an empty model the binding cannot read the status.
+        let held = solved.status() == HighsModelStatus::ModelEmpty
+            || solved.primal_solution_status() == HighsSolutionStatus::Feasible;
+        let limited = termination != Termination::Infeasible;
         let values = if held && limited {
             admitted(model, &solved.get_solution().columns()[..model.variables().len()])
         } else {

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(feature = "cbc", feature = "highs"))]
+use crate::Termination;
 use crate::model::Model;
 use crate::{Outcome, Result};
 
@@ -47,6 +49,26 @@ pub struct Solution {
     pub outcome: Outcome,
     /// One figure a variable.
     pub values: Option<Vec<f64>>,
+}
+
+/// What a model is whose objective is unbounded wherever there is a solution: a solve without the objective says whether there is.
+#[cfg(any(feature = "cbc", feature = "highs"))]
+pub(crate) fn unbounded_or_infeasible(
+    solver: &dyn MipSolver,
+    model: &Model,
+    options: &SolveOptions,
+    start: std::time::Instant,
+) -> Result<Solution> {
+    let mut feasibility = model.clone();
+    feasibility.optimise(model.sense(), crate::model::Linear::default())?;
+    let left = options.time.map(|limit| limit.saturating_sub(start.elapsed()));
+    let found = solver.solve(&feasibility, &SolveOptions { time: left, ..options.clone() })?;
+    let termination = match found.outcome.termination {
+        Termination::Optimal => Termination::Unbounded,
+        other => other,
+    };
+    let (nodes, seconds) = (found.outcome.nodes, start.elapsed().as_secs_f64());
+    Ok(Solution { outcome: Outcome { termination, objective: None, bound: None, nodes, seconds }, values: None })
 }
 
 /// How far a solver's values may miss the model.

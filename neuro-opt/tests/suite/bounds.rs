@@ -208,3 +208,38 @@ fn sums_of_tables_are_bounded_exactly() {
         assert!((sums.maximum(&g) - best).abs() < 1e-9 && sums.maximum(&g) >= best);
     }
 }
+
+/// Without a budget, the search for each unit's bounds finds them: brute force over all phase patterns says the same. The objective
+/// 0 makes the cutoff before it cut nothing off.
+#[test]
+fn unit_searches_find_exact_bounds() {
+    let mut searched = 0;
+    for seed in 0..6 {
+        let whole = problem(seed, &[2, 5, 4, 1]);
+        let (network, domain) = (whole.network(), whole.domain());
+        let problem = NetworkProblem::new(network.clone(), domain.clone(), vec![0.0], Sense::Maximise).unwrap();
+        let tightening = Tightening { unit_nodes: u64::MAX, ..Tightening::up_to(Level::Mip) };
+        let tightened = tighten(&problem, &tightening, &Limits::default(), Instant::now()).unwrap().unwrap();
+        let report = tightened.levels.last().unwrap();
+        assert!(report.level == Level::Mip && report.solves > 0);
+        let second = &network.layers()[1];
+        for unit in 0..second.outputs() {
+            let (lower, upper) = (tightened.bounds.layers[1].lower[unit], tightened.bounds.layers[1].upper[unit]);
+            // A unit that an earlier level settled is not searched.
+            if lower >= 0.0 || upper <= 0.0 {
+                continue;
+            }
+            searched += 1;
+            let row = second.weights().row(unit).insert_axis(ndarray::Axis(0)).to_owned();
+            let bias = ndarray::array![second.bias()[unit]];
+            let own = neuro_profiler::network::Dense::new(row, bias, Activation::Identity).unwrap();
+            let own = neuro_profiler::network::Network::new(vec![network.layers()[0].clone(), own]).unwrap();
+            for (sense, found) in [(Sense::Minimise, lower), (Sense::Maximise, upper)] {
+                let exact = NetworkProblem::new(own.clone(), domain.clone(), vec![1.0], sense).unwrap();
+                let exact = network::brute_force(&exact);
+                assert!((found - exact).abs() < 1e-6, "{found} {exact}");
+            }
+        }
+    }
+    assert!(searched > 6);
+}

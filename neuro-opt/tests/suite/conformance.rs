@@ -96,6 +96,18 @@ fn unbounded_and_empty_programs_are_told() {
         assert_eq!(solution.outcome.termination, Termination::Unbounded, "{}", solver.name());
         assert_eq!(solution.values, None);
 
+        // 2n = 3 has no whole-number solution, whatever x is worth; 2n = 4 has one.
+        for (right, termination) in [(3.0, Termination::Infeasible), (4.0, Termination::Unbounded)] {
+            let mut model = Model::new();
+            let x = model.continuous("x", 0.0, f64::INFINITY).unwrap();
+            let n = model.integer("n", 0.0, 9.0).unwrap();
+            model.add((2.0 * n).equals(right)).unwrap();
+            model.optimise(Sense::Maximise, x + n).unwrap();
+            let solution = solver.solve(&model, &SolveOptions::default()).unwrap();
+            assert_eq!(solution.outcome.termination, termination, "{}", solver.name());
+            assert_eq!((solution.values, solution.outcome.bound), (None, None));
+        }
+
         let nothing = solver.solve(&Model::new(), &SolveOptions::default()).unwrap();
         assert_eq!((nothing.outcome.termination, nothing.outcome.objective), (Termination::Optimal, Some(0.0)));
     });

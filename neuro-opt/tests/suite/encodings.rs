@@ -85,17 +85,18 @@ fn models_are_written_as_mps_and_lp() {
     model.optimise(Sense::Maximise, x + Linear::constant(2.0)).unwrap();
     let mps = model.to_mps();
     for line in [
-        "    MAX",
+        "    x0 cost -1.0",
         " L r0",
         " E r1",
         "    x0 r0 2.0",
         "    x1 r0 -3.0",
         "    rhs r1 1.5",
-        "    rhs cost -2.0",
+        "    rhs cost 2.0",
         " LO bnd x0 -1.0",
         " PL bnd x0",
         " UP bnd x1 7.0",
-        " S1 SOS s0",
+        " S1 s0",
+        "    x1 2",
         "    m1 'MARKER' 'INTORG'",
         "ENDATA",
     ] {
@@ -115,7 +116,7 @@ mod with_cbc {
     use neuro_opt::formulation::{Cuts, Embedding, Encoding, Milp, table::Table, table::TableSums};
     use neuro_opt::model::{Linear, Model};
     use neuro_opt::solver::{MipSolver, SolveOptions, cbc::Cbc};
-    use neuro_opt::{Level, Sense, Tightening};
+    use neuro_opt::{Level, NetworkMethod, Search, Sense, TableNetwork, Tightening};
     use neuro_profiler::network::Activation;
 
     use crate::network::{assert_solved, brute_force, problem, random, solve};
@@ -190,6 +191,48 @@ mod with_cbc {
                 }
             }
             assert!((solution.outcome.objective.unwrap() - best).abs() < 1e-6);
+        }
+    }
+
+    /// The same as a problem of any method, against all combinations.
+    #[test]
+    fn sums_of_tables_are_optimised_by_every_method() {
+        for seed in 0..12 {
+            let mut random = random(seed);
+            let first = crate::network::network(&mut random, &[1, 4, 2], Activation::Gelu);
+            let second = crate::network::network(&mut random, &[2, 6, 4, 1], Activation::Relu);
+            let tables = vec![Table::of_network(&first, &[0.0], 0, 0, 3).unwrap(); 3];
+            let (weights, capacity) = ([1.0, 1.5, 2.0], 5.0);
+            let f = TableNetwork::new(tables, second).unwrap();
+            let mut best = f64::NEG_INFINITY;
+            for pick in 0..64_i64 {
+                let n = [pick % 4, pick / 4 % 4, pick / 16];
+                if n.iter().zip(weights).map(|(n, w)| *n as f64 * w).sum::<f64>() <= capacity {
+                    best = best.max(f.forward(&n).unwrap()[0]);
+                }
+            }
+            let problem = f.problem(&weights, capacity, vec![1.0], Sense::Maximise).unwrap();
+            for method in [&Search::default() as &dyn NetworkMethod, &Milp::new(&Cbc)] {
+                let outcome = solve(method, &problem);
+                assert_solved(&outcome, &problem, best);
+                let n = f.counts(&outcome.x.unwrap()).unwrap();
+                assert!((f.forward(&n).unwrap()[0] - best).abs() < 1e-6);
+                assert_eq!(f.counts(&f.chosen(&n).unwrap()).unwrap(), n);
+            }
+        }
+    }
+
+    /// What CBC needs special ordered sets for without preprocessing, which ends the program on some of them.
+    #[test]
+    fn special_ordered_sets_of_larger_networks() {
+        for seed in 0..6 {
+            let problem = problem(seed, &[4, 10, 8, 1]);
+            let expected = solve(&Search::default(), &problem).outcome.objective.unwrap();
+            for level in [Level::Interval, Level::LpCutoff] {
+                let tightening = Tightening::up_to(level);
+                let milp = Milp { encoding: Encoding::Sos1, tightening, ..Milp::new(&Cbc) };
+                assert_solved(&solve(&milp, &problem), &problem, expected);
+            }
         }
     }
 }

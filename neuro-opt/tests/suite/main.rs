@@ -13,6 +13,7 @@ mod files;
 mod methods;
 mod network;
 mod placement;
+mod proofs;
 #[cfg(feature = "cbc")]
 mod rivals;
 mod simplex;

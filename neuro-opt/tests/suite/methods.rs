@@ -1,8 +1,12 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use neuro_opt::formulation::Milp;
+use neuro_opt::model::Model;
+use neuro_opt::solver::{MipSolver, Solution, SolveOptions};
 use neuro_opt::{
-    Domain, Level, Limits, NetworkMethod, NetworkProblem, Search, Sense, Termination, Tightening, Verdict, verify,
+    Domain, Error, Level, Limits, NetworkMethod, NetworkProblem, Outcome, Search, Sense, Termination, Tightening,
+    Verdict, verify,
 };
 use rand::Rng;
 
@@ -137,4 +141,99 @@ fn limits_on_the_output_are_proved_or_refuted() {
         let witness = outcome.x.unwrap();
         assert!(problem.value(&witness).unwrap() > best - 1e-4 && problem.domain().contains(&witness, 1e-8));
     }
+}
+
+/// A solver whose first answers are wrong.
+struct Lying {
+    lies: std::cell::Cell<usize>,
+    lie: fn(&Model) -> Solution,
+}
+
+impl MipSolver for Lying {
+    fn name(&self) -> &'static str {
+        "lying"
+    }
+
+    fn solve(&self, model: &Model, _: &SolveOptions) -> neuro_opt::Result<Solution> {
+        match self.lies.get().checked_sub(1) {
+            Some(left) => {
+                self.lies.set(left);
+                Ok((self.lie)(model))
+            }
+            None => Err(Error::Solver { solver: "lying", problem: "it has no more to say".to_owned() }),
+        }
+    }
+}
+
+fn infeasible(_: &Model) -> Solution {
+    let termination = Termination::Infeasible;
+    Solution { outcome: Outcome { termination, objective: None, bound: None, nodes: 0, seconds: 0.0 }, values: None }
+}
+
+/// The input in the middle, and an objective that no forward pass gives.
+fn too_good(model: &Model) -> Solution {
+    let values = model.variables().iter().map(|v| 0.5 * (v.lower + v.upper)).collect();
+    let claimed = if model.sense() == Sense::Maximise { 1e3 } else { -1e3 };
+    let (objective, bound, termination) = (Some(claimed), Some(claimed), Termination::Optimal);
+    Solution { outcome: Outcome { termination, objective, bound, nodes: 0, seconds: 0.0 }, values: Some(values) }
+}
+
+/// Nobody sees what the forward pass does not confirm.
+#[test]
+fn what_a_solver_claims_is_checked_by_forward_pass() {
+    let problem = problem(5, &[3, 6, 6, 1]);
+    let run = |level, lies, lie| {
+        let solver = Lying { lies: std::cell::Cell::new(lies), lie };
+        let milp = Milp { tightening: Tightening::up_to(level), ..Milp::new(&solver) };
+        milp.optimise(&problem, &Limits::default(), &mut |_| ControlFlow::Continue(()))
+    };
+    let error = run(Level::Rows, 1, too_good).unwrap_err();
+    assert!(matches!(error, Error::Unconfirmed { claimed, forward } if claimed.abs() == 1e3 && forward.abs() < 1e2));
+    // Under a cutoff a solution is held: "infeasible" contradicts it, and so does a second time.
+    let error = run(Level::LpCutoff, 1, infeasible).unwrap_err();
+    assert!(matches!(error, Error::Solver { solver: "lying", .. }), "{error}");
+}
+
+/// A solve under a cutoff that contradicts itself is made again without, and the outcome says so.
+#[cfg(feature = "cbc")]
+#[test]
+fn a_repeated_solve_is_reported() {
+    struct OnceLying(Lying);
+    impl MipSolver for OnceLying {
+        fn name(&self) -> &'static str {
+            "once lying"
+        }
+        fn solve(&self, model: &Model, options: &SolveOptions) -> neuro_opt::Result<Solution> {
+            self.0.solve(model, options).or_else(|_| neuro_opt::solver::cbc::Cbc.solve(model, options))
+        }
+    }
+    let problem = problem(5, &[3, 6, 6, 1]);
+    let expected = brute_force(&problem);
+    let solver = OnceLying(Lying { lies: std::cell::Cell::new(1), lie: infeasible });
+    let outcome = solve(&Milp::new(&solver), &problem);
+    assert_solved(&outcome, &problem, expected);
+    assert!(
+        outcome.repeated.as_ref().unwrap().contains("infeasible, but a solution is held"),
+        "{:?}",
+        outcome.repeated
+    );
+    assert!(outcome.levels.iter().all(|level| level.cutoff.is_none()));
+    // An honest one needs no second time.
+    assert_eq!(solve(&Milp::new(&neuro_opt::solver::cbc::Cbc), &problem).repeated, None);
+}
+
+/// No time at all: no solution, and a bound only if it is one.
+#[cfg(feature = "cbc")]
+#[test]
+fn a_program_without_time_holds_nothing_wrong() {
+    let problem = problem(11, &[8, 20, 20, 1]);
+    let optimum = solve(&Search::default(), &problem).outcome.objective.unwrap();
+    let tightening = Tightening::up_to(Level::Crown);
+    let milp = Milp { tightening, ..Milp::new(&neuro_opt::solver::cbc::Cbc) };
+    let limits = Limits::of_time(Duration::from_millis(1));
+    let outcome = milp.optimise(&problem, &limits, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(outcome.outcome.termination, Termination::TimeLimit);
+    assert_eq!(outcome.x.is_some(), outcome.outcome.objective.is_some());
+    let sign = if problem.sense() == Sense::Maximise { 1.0 } else { -1.0 };
+    assert!(outcome.outcome.bound.is_none_or(|bound| sign * (bound - optimum) >= -1e-6));
 }

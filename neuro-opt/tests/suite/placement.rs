@@ -11,7 +11,7 @@ use neuro_data::{Catalogue, Sla};
 use neuro_opt::placement::{Audit, Finding, LnsParams, Problem, Profiles, audit, greedy, lns};
 use neuro_profiler::Bundle;
 
-fn profiles(suffix: &str) -> Profiles {
+pub(crate) fn profiles(suffix: &str) -> Profiles {
     let bundle = |kind: &str| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/data/bundles/{kind}{suffix}"));
         Bundle::read(&folder).unwrap()
@@ -19,7 +19,7 @@ fn profiles(suffix: &str) -> Profiles {
     Profiles::default().with("edge-a", bundle("edge-a")).with("edge-b", bundle("edge-b"))
 }
 
-fn instance(servers: usize, requests: usize, tightness: f64, seed: u64) -> Instance {
+pub(crate) fn instance(servers: usize, requests: usize, tightness: f64, seed: u64) -> Instance {
     let params = ScenarioParams {
         requests: Some(requests),
         tightness,
@@ -41,7 +41,7 @@ fn search(problem: &Problem<'_>, iterations: u64) -> Plan {
     lns(problem, &params, &mut |_| ControlFlow::Continue(())).unwrap().plan
 }
 
-fn plan(objective: f64, assignments: &[(&str, &str, u32)]) -> Plan {
+pub(crate) fn plan(objective: f64, assignments: &[(&str, &str, u32)]) -> Plan {
     let assignments = assignments.iter().map(|(request, server, instances)| Assignment {
         request: (*request).to_owned(),
         server: (*server).to_owned(),
@@ -57,6 +57,7 @@ fn plan(objective: f64, assignments: &[(&str, &str, u32)]) -> Plan {
         assignments: assignments.collect(),
         rejected: Vec::new(),
         audit: None,
+        trace: Vec::new(),
     }
 }
 

@@ -131,7 +131,8 @@ fn external(tensor: &TensorProto, folder: Option<&Path>) -> Result<Vec<u8>, Stri
         return Err(format!("tensor {name:?} lies in another file, which is not named"));
     };
     let Some(folder) = folder else { return Err(format!("tensor {name:?} lies in the file {}", location.display())) };
-    if !location.components().all(|part| matches!(part, Component::Normal(_))) {
+    let beside = location.components().all(|part| matches!(part, Component::Normal(_)));
+    if !beside || location.as_os_str().is_empty() {
         return Err(format!("tensor {name:?} lies in {}, which is not beside the model", location.display()));
     }
     let bytes = std::fs::read(folder.join(location)).map_err(|error| format!("{}: {error}", location.display()))?;
@@ -299,5 +300,50 @@ impl Chain {
         };
         self.layers.push(Dense::new(weights, bias, activation).map_err(|error| error.to_string())?);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message::StringStringEntryProto;
+    use super::*;
+
+    /// The bytes of a model whose first weight lies in the file `location`, and that weight's bytes.
+    fn with_external(location: &str) -> (Vec<u8>, Vec<u8>) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/relu.onnx");
+        let mut model = ModelProto::decode(&*std::fs::read(path).unwrap()).unwrap();
+        let tensor = &mut model.graph.as_mut().unwrap().initializer[0];
+        let bytes = std::mem::take(&mut tensor.raw_data);
+        tensor.data_location = EXTERNAL;
+        let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
+        let length = bytes.len().to_string();
+        tensor.external_data =
+            vec![entry("location", location.to_owned()), entry("offset", "3".to_owned()), entry("length", length)];
+        (model.encode_to_vec(), bytes)
+    }
+
+    #[test]
+    fn weights_beside_the_model_are_read_and_others_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relu.onnx");
+        let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/relu.onnx");
+        let (model, weights) = with_external("relu.bin");
+        std::fs::write(&path, &model).unwrap();
+        let missing = read_onnx(&path).unwrap_err().to_string();
+        assert!(missing.contains("relu.onnx") && missing.contains("relu.bin"), "{missing}");
+        std::fs::write(folder.path().join("relu.bin"), [&[0; 3], &weights[..]].concat()).unwrap();
+        assert_eq!(read_onnx(&path).unwrap(), read_onnx(&whole).unwrap());
+        std::fs::write(folder.path().join("relu.bin"), &weights).unwrap();
+        let short = read_onnx(&path).unwrap_err().to_string();
+        assert!(short.contains("outside relu.bin"), "{short}");
+
+        // Bytes alone have nothing beside them, and nothing is read from other folders.
+        let alone = onnx_network(&model).unwrap_err().to_string();
+        assert!(alone.contains("relu.bin") && alone.contains("0.weight"), "{alone}");
+        for outside in ["../relu.bin", "/etc/hostname", ""] {
+            std::fs::write(&path, with_external(outside).0).unwrap();
+            let error = read_onnx(&path).unwrap_err().to_string();
+            assert!(error.contains("not beside the model") && error.contains("0.weight"), "{outside:?}: {error}");
+        }
     }
 }

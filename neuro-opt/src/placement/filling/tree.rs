@@ -27,8 +27,6 @@ pub(crate) struct TreeParams {
 pub(crate) struct Solution {
     /// Pieces of the best filling found, if any.
     pub(crate) pieces: Option<Vec<u32>>,
-    /// Its profit.
-    pub(crate) profit: f64,
     /// No filling has more profit.
     pub(crate) bound: f64,
     pub(crate) termination: Termination,
@@ -48,6 +46,8 @@ pub(crate) struct TreeNode {
     pub(crate) branch: Option<(Branch, [usize; 2])>,
     /// The bound that they prove; infinite of a region that was not looked at.
     pub(crate) bound: f64,
+    /// The profit that a filling had to beat then.
+    pub(crate) threshold: f64,
 }
 
 /// A row of a relaxation.
@@ -115,6 +115,8 @@ struct Evaluated {
     /// What its own duals prove.
     own_bound: f64,
     duals: Vec<(RowKey, f64)>,
+    /// The profit that a filling had to beat.
+    threshold: f64,
     /// The largest bound of what was cut off.
     cut_off: f64,
     /// What is left to do.
@@ -245,7 +247,6 @@ impl<'a> Tree<'a> {
         let termination = shared.termination.unwrap_or(Termination::Optimal);
         Ok(Solution {
             pieces: shared.pieces,
-            profit: shared.profit,
             bound,
             termination,
             nodes: shared.nodes,
@@ -367,7 +368,7 @@ impl<'a> Tree<'a> {
     /// Looks at a region within one of this bound.
     fn evaluate(&self, mut region: Region, outer: &Judgement, within: f64, threshold: f64) -> Result<Evaluated> {
         let none = f64::NEG_INFINITY;
-        let closed = |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, cut_off, node: None });
+        let closed = |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, threshold, cut_off, node: None });
         let mut judgement =
             Judgement { verdicts: outer.verdicts.clone(), phases: outer.phases.clone(), ..Judgement::default() };
         if !settle(self.filling, self.interference, &mut region, &mut judgement) {
@@ -407,7 +408,7 @@ impl<'a> Tree<'a> {
         judgement.lines.clear();
         judgement.open.clear();
         let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, judgement, low, high }));
-        Ok(Evaluated { bound, own_bound: relaxed.bound, duals: relaxed.duals, cut_off, node })
+        Ok(Evaluated { bound, own_bound: relaxed.bound, duals: relaxed.duals, threshold, cut_off, node })
     }
 
     /// Cuts a node where its halves' bounds are smallest, of some places that look good.
@@ -533,12 +534,12 @@ impl<'a> Tree<'a> {
 impl Shared {
     /// Takes in a region; its position in the tree.
     fn enter(&mut self, evaluated: Evaluated, depth: u32, keep: bool) -> usize {
-        let Evaluated { bound, own_bound, duals, cut_off, node } = evaluated;
+        let Evaluated { bound, own_bound, duals, threshold, cut_off, node } = evaluated;
         self.nodes += 1;
         self.cut_off = self.cut_off.max(cut_off);
         let place = self.tree.len();
         if keep {
-            self.tree.push(TreeNode { duals, branch: None, bound: own_bound });
+            self.tree.push(TreeNode { duals, branch: None, bound: own_bound, threshold });
         }
         if let Some(node) = node {
             self.open.push(Open { bound, depth, place, node });

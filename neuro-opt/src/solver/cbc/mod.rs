@@ -1,6 +1,6 @@
 //! COIN-OR Branch and Cut, through the system's library.
 //!
-//! What CBC is known to get wrong is handled here, each with a test in `tests/suite/cbc_traps.rs`:
+//! What CBC is known to get wrong is handled here, each with a test, in `tests/suite/cbc_traps.rs` or below:
 //!
 //! - *A time limit without a solution* comes with a fractional vector and the objective ∓1e50: what fails
 //!   [`Model::is_feasible`](crate::model::Model::is_feasible) is not held.
@@ -9,8 +9,9 @@
 //! - *An infeasible model still has values*: they are not read.
 //! - *Preprocessing has given wrong answers, and a start that is already optimal "infeasible"*: "infeasible", and a solution that fails
 //!   the check, are confirmed or replaced by a second solve without either.
+//! - *"Unbounded" is said of the relaxation*, whether or not there is a whole-number solution: a solve without the objective tells.
 //! - *A solution must be better by 1e-5* to be taken, unless `increment` says otherwise: it is 1e-9.
-//! - *Preprocessing ends the program* by an assertion on some models with special ordered sets: it is off for these.
+//! - *Preprocessing has ended the program* by an assertion on models with special ordered sets: it is off for these.
 //! - *`sec` is CPU time* unless `timeMode` is `elapsed`.
 //! - *With a gap the reported bound was wrong*: none is ever set.
 //! - *Solves at the same time disturb one another*: a lock is held; [`worker`](super::worker) gets around it with processes.
@@ -20,7 +21,7 @@ mod library;
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
-use super::{MipSolver, Solution, SolveOptions, admitted};
+use super::{MipSolver, Solution, SolveOptions, admitted, unbounded_or_infeasible};
 use crate::model::Model;
 use crate::{Error, Outcome, Result, Sense, Termination};
 use library::{Answer, Columns};
@@ -51,6 +52,9 @@ impl MipSolver for Cbc {
         let start = Instant::now();
         let mut columns = columns(model);
         let answer = attempt(&columns, options, start, true)?;
+        if answer.unbounded {
+            return unbounded_or_infeasible(self, model, options, start);
+        }
         let read = |answer: &Answer| Reading::of(model, answer);
         let (mut reading, mut nodes) = (read(&answer), answer.nodes);
         if reading.needs_confirmation {
@@ -93,13 +97,9 @@ struct Reading {
 
 impl Reading {
     fn of(model: &Model, answer: &Answer) -> Self {
-        let none =
-            |termination, needs_confirmation| Self { termination, values: None, bound: None, needs_confirmation };
-        if answer.unbounded {
-            return none(Termination::Unbounded, false);
-        }
         if answer.infeasible || answer.relaxation_infeasible {
-            return none(Termination::Infeasible, true);
+            let termination = Termination::Infeasible;
+            return Self { termination, values: None, bound: None, needs_confirmation: true };
         }
         let held = answer.objective.abs() < 1e49 && !answer.values.is_empty();
         let values = if held { admitted(model, &answer.values[..model.variables().len()]) } else { None };
@@ -122,7 +122,17 @@ impl Reading {
 
 /// One solve in the time that is left.
 fn attempt(columns: &Columns, options: &SolveOptions, start: Instant, preprocess: bool) -> Result<Answer> {
-    let mut parameters: Vec<(&str, String)> = vec![("logLevel", "0".to_owned()), ("increment", "1e-9".to_owned())];
+    library::solve(columns, &parameters(columns, options, start, preprocess))
+}
+
+/// CBC's names and values.
+fn parameters(
+    columns: &Columns,
+    options: &SolveOptions,
+    start: Instant,
+    preprocess: bool,
+) -> Vec<(&'static str, String)> {
+    let mut parameters = vec![("logLevel", "0".to_owned()), ("increment", "1e-9".to_owned())];
     if let Some(limit) = options.time {
         let left = limit.saturating_sub(start.elapsed()).max(Duration::from_millis(10));
         parameters.push(("timeMode", "elapsed".to_owned()));
@@ -137,7 +147,7 @@ fn attempt(columns: &Columns, options: &SolveOptions, start: Instant, preprocess
     if !preprocess || !columns.sos1.is_empty() {
         parameters.push(("preprocess", "off".to_owned()));
     }
-    library::solve(columns, &parameters)
+    parameters
 }
 
 /// The model column by column, with one more, free binary where it has no integer.
@@ -188,9 +198,57 @@ fn columns(model: &Model) -> Columns {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_version_is_one_that_the_build_script_accepts() {
-        let numbers: Vec<u32> = super::version().split('.').filter_map(|part| part.parse().ok()).collect();
-        assert!(numbers >= vec![2, 10], "{}", super::version());
+        let numbers: Vec<u32> = version().split('.').filter_map(|part| part.parse().ok()).collect();
+        assert!(numbers >= vec![2, 10], "{}", version());
+    }
+
+    /// Preprocessing ends some builds of CBC where there are sets; no gap is ever set, since bounds were wrong with one.
+    #[test]
+    fn parameters_are_what_the_traps_ask_for() {
+        let mut model = Model::new();
+        let x = model.binary("x").unwrap();
+        let y = model.binary("y").unwrap();
+        let all = |model: &Model, preprocess| {
+            parameters(&columns(model), &SolveOptions::default(), Instant::now(), preprocess)
+        };
+        let off = |parameters: &[(&str, String)], name| parameters.iter().any(|(n, v)| *n == name && v == "off");
+        assert!(!off(&all(&model, true), "preprocess"));
+        assert!(off(&all(&model, false), "preprocess") && off(&all(&model, false), "presolve"));
+        model.add_sos1(vec![x, y]).unwrap();
+        assert!(off(&all(&model, true), "preprocess"));
+        assert!(!all(&model, true).iter().any(|(name, _)| name.to_lowercase().contains("ratio") || *name == "allow"));
+    }
+
+    /// Answers that CBC gives, and what they are worth.
+    #[test]
+    fn answers_are_read_with_distrust() {
+        let mut model = Model::new();
+        let x = model.binary("x").unwrap();
+        model.optimise(Sense::Maximise, x.into()).unwrap();
+        let answer = |optimal, infeasible, objective, value| Answer {
+            secondary: STOPPED_ON_TIME,
+            optimal,
+            infeasible,
+            unbounded: false,
+            relaxation_infeasible: false,
+            abandoned: false,
+            objective,
+            bound: 1.0,
+            nodes: 0,
+            values: vec![value],
+        };
+        let read = |answer: Answer| {
+            let reading = Reading::of(&model, &answer);
+            (reading.termination, reading.values, reading.needs_confirmation)
+        };
+        assert_eq!(read(answer(true, false, 1.0, 1.0)), (Termination::Optimal, Some(vec![1.0]), false));
+        // "Optimal" with half a binary, "infeasible" with values, a limit without a solution.
+        assert_eq!(read(answer(true, false, 0.5, 0.5)), (Termination::Optimal, None, true));
+        assert_eq!(read(answer(false, true, 1.0, 1.0)), (Termination::Infeasible, None, true));
+        assert_eq!(read(answer(false, false, -1e50, 1.0)), (Termination::TimeLimit, None, false));
     }
 }

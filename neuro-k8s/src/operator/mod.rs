@@ -1,0 +1,657 @@
+//! The operator: requests and servers as custom resources, placed and kept placed.
+//!
+//! # Expected flow
+//! [`Operator::run`] watches [`InferenceRequest`]s and [`EdgeServer`]s. Whenever one changes, it gathers the open requests, asks the
+//! [`Planner`] for a plan within a time limit, gives it to the servers so that as little as possible moves, and rolls it out. A
+//! second planner, slower and with a proved bound, works in the background; its plan is taken when it earns more. At every look the
+//! measured latencies are read and the statuses, Events and metrics brought up to date.
+//!
+//! # Guarantees
+//! - It goes by what is, not by what happened: a missed event or a restart changes nothing in the end. What runs already is read from
+//!   the cluster.
+//! - A plan that earns no more than what runs, and holds, changes nothing.
+//! - Where the planner fails or the profiler is out of its range, the last good plan stays; requests that it does not hold wait.
+//! - What is made for a request is owned by it: the cluster removes it with the request, even when the operator is not there.
+//! - Two operators in one namespace: the second ends with an error.
+//!
+//! # Assumptions
+//! One namespace holds the requests, the servers and the replicas. The nodes have the memory that the EdgeServers speak of.
+
+mod crd;
+mod metrics;
+mod moves;
+mod planner;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::reflector::{self, store::Writer};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use neuro_data::instance::{Instance, Request, Server};
+use neuro_data::plan::{Assignment, Plan, RejectionCode};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::sync::{Notify, mpsc};
+
+pub use self::crd::{
+    EdgeServer, EdgeServerSpec, InferenceRequest, InferenceRequestSpec, InferenceRequestStatus, NodeAssignment, Phase,
+    RejectionStatus, Statistic, definitions,
+};
+use self::metrics::{Metrics, labels};
+use self::moves::{moves, with_fewest_moves};
+pub use self::planner::{PlanError, Planner, Prediction, Profiler};
+use crate::kube::labels::short_hash;
+use crate::kube::{Lease, memory_gb, retrying};
+use crate::rollout::{self, PlacedStatus, RolloutParams};
+use crate::{Error, Result};
+
+/// How the operator works.
+#[derive(Debug, Clone)]
+pub struct OperatorParams {
+    /// Where plans are rolled out.
+    pub rollout: RolloutParams,
+    /// Time of the planner.
+    pub solve_limit: Duration,
+    /// Time of the planner in the background.
+    pub certify_limit: Duration,
+    /// How long changes are gathered before they are acted on.
+    pub settle: Duration,
+    /// Time between looks at the cluster when nothing changes.
+    pub resync: Duration,
+    /// Where `/metrics` and `/healthz` are served.
+    pub metrics: Option<SocketAddr>,
+    /// How long a killed operator keeps its successor out.
+    pub lease: Duration,
+}
+
+impl OperatorParams {
+    /// Everything at its default.
+    pub fn new(rollout: RolloutParams) -> Self {
+        Self {
+            rollout,
+            solve_limit: Duration::from_secs(5),
+            certify_limit: Duration::from_secs(60),
+            settle: Duration::from_millis(500),
+            resync: Duration::from_secs(15),
+            metrics: None,
+            lease: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What the operator did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OperatorEvent<'a> {
+    /// A plan was made and is taken.
+    Planned {
+        /// The plan.
+        plan: &'a Plan,
+        /// Instances that start where they did not run.
+        moves: u32,
+    },
+    /// The last good plan stays.
+    KeptLastGood {
+        /// Why.
+        reason: &'a str,
+    },
+    /// The cluster could not be brought up to date; it is tried again.
+    Failed {
+        /// Why.
+        error: &'a Error,
+    },
+}
+
+/// The operator, put together.
+#[derive(Clone)]
+pub struct Operator {
+    /// The cluster.
+    pub client: Client,
+    /// How it works.
+    pub params: OperatorParams,
+    /// Decides.
+    pub planner: Arc<dyn Planner>,
+    /// Decides better, in the background.
+    pub certifier: Option<Arc<dyn Planner>>,
+    /// Predicts.
+    pub profiler: Arc<dyn Profiler>,
+}
+
+/// Name of the Lease, and of who reports Events.
+const NAME: &str = "neuro-operator";
+
+/// What two revenues may differ by and be the same.
+const SAME_REVENUE: f64 = 1e-9;
+
+impl Operator {
+    /// Works until `stop` is ready.
+    ///
+    /// # Errors
+    /// The metrics' address cannot be bound; another operator has the namespace or takes it over; the server refuses to let it in.
+    pub async fn run(self, stop: impl Future<Output = ()>, observer: &mut dyn FnMut(&OperatorEvent<'_>)) -> Result<()> {
+        let namespace = self.params.rollout.pods.namespace.clone();
+        let lease = Lease::take(&self.client, &namespace, NAME, self.params.lease).await?;
+        let changed = Arc::new(Notify::new());
+        let (requests, writer) = reflector::store::<InferenceRequest>();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(feed(Api::namespaced(self.client.clone(), &namespace), writer, Arc::clone(&changed)));
+        let (servers, writer) = reflector::store::<EdgeServer>();
+        tasks.spawn(feed(Api::namespaced(self.client.clone(), &namespace), writer, Arc::clone(&changed)));
+        let metrics = Arc::new(Mutex::new(Metrics::default()));
+        if let Some(address) = self.params.metrics {
+            let listener = tokio::net::TcpListener::bind(address).await.map_err(Error::io("listen on", address))?;
+            tasks.spawn(serve(listener, Arc::clone(&metrics)));
+        }
+        let reporter = Reporter { controller: NAME.to_owned(), instance: None };
+        let (certified, mut certificates) = mpsc::unbounded_channel();
+        let mut world = World {
+            recorder: Recorder::new(self.client.clone(), reporter),
+            operator: self,
+            good: None,
+            metrics,
+            certified,
+        };
+        let mut stop = std::pin::pin!(stop);
+        let resync = world.operator.params.resync;
+        let settle = world.operator.params.settle;
+        let mut pause = resync;
+        tokio::select! {
+            () = &mut stop => return finish(lease, tasks).await,
+            _ = async { (requests.wait_until_ready().await, servers.wait_until_ready().await) } => {}
+        }
+        loop {
+            if lease.is_lost() {
+                return Err(Error::NamespaceInUse { namespace, holder: "another operator".to_owned() });
+            }
+            let look = async {
+                world.reconcile(&requests.state(), &servers.state(), observer).await
+            };
+            let looked = tokio::select! { looked = look => looked, () = &mut stop => return finish(lease, tasks).await };
+            {
+                let mut metrics = world.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+                metrics.reconciliations += 1;
+                metrics.failures += u64::from(looked.is_err());
+            }
+            pause = match &looked {
+                Ok(()) => resync,
+                // Twice as long each time, up to the usual time between looks.
+                Err(error) => {
+                    observer(&OperatorEvent::Failed { error });
+                    if pause == resync { settle.max(Duration::from_millis(100)) } else { (pause * 2).min(resync) }
+                }
+            };
+            tokio::select! {
+                () = changed.notified() => tokio::time::sleep(settle).await,
+                () = tokio::time::sleep(pause) => {}
+                Some(certificate) = certificates.recv() => world.take_certificate(certificate).await,
+                () = &mut stop => return finish(lease, tasks).await,
+            }
+        }
+    }
+}
+
+async fn finish(lease: Lease, tasks: tokio::task::JoinSet<()>) -> Result<()> {
+    drop(tasks);
+    lease.release().await;
+    Ok(())
+}
+
+/// Keeps a store as the cluster is and says when a specification changed.
+async fn feed<K>(api: Api<K>, writer: Writer<K>, changed: Arc<Notify>)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff().reflect(writer));
+    let mut generations: HashMap<Option<String>, Option<i64>> = HashMap::new();
+    while let Some(event) = events.next().await {
+        match event {
+            // A new status is no new specification.
+            Ok(watcher::Event::Apply(object)) => {
+                let (uid, generation) = (object.uid(), object.meta().generation);
+                if generations.insert(uid, generation) != Some(generation) {
+                    changed.notify_one();
+                }
+            }
+            Ok(watcher::Event::InitApply(object)) => drop(generations.insert(object.uid(), object.meta().generation)),
+            Ok(watcher::Event::Delete(object)) => {
+                generations.remove(&object.uid());
+                changed.notify_one();
+            }
+            Ok(watcher::Event::InitDone) => changed.notify_one(),
+            // The stream begins anew by itself.
+            Ok(watcher::Event::Init) | Err(_) => {}
+        }
+    }
+}
+
+async fn serve(listener: tokio::net::TcpListener, metrics: Arc<Mutex<Metrics>>) {
+    use axum::routing::get;
+    let page = move || {
+        let page = metrics.lock().unwrap_or_else(PoisonError::into_inner).page();
+        async move { ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], page) }
+    };
+    let router = axum::Router::new().route("/metrics", get(page)).route("/healthz", get(|| async { "ok\n" }));
+    let _ = axum::serve(listener, router).await;
+}
+
+/// What is being kept up.
+struct Good {
+    /// Of the instance that was planned for.
+    fingerprint: String,
+    instance: Instance,
+    plan: Plan,
+    predictions: Vec<Prediction>,
+    /// Why this is not the plan that was wanted.
+    fallback: Option<String>,
+}
+
+/// A plan from the background and the fingerprint of the instance that it is for.
+type Certificate = (String, Result<Plan, PlanError>);
+
+struct World {
+    operator: Operator,
+    recorder: Recorder,
+    good: Option<Good>,
+    metrics: Arc<Mutex<Metrics>>,
+    certified: mpsc::UnboundedSender<Certificate>,
+}
+
+impl World {
+    /// Compares the cluster with what it should be, and changes what differs.
+    async fn reconcile(
+        &mut self,
+        requests: &[Arc<InferenceRequest>],
+        servers: &[Arc<EdgeServer>],
+        observer: &mut dyn FnMut(&OperatorEvent<'_>),
+    ) -> Result<()> {
+        let instance = gather(requests, servers);
+        let rollout = self.rollout(requests, servers);
+        let fingerprint = short_hash(&serde_json::to_string(&instance).map_err(|e| Error::Load(e.to_string()))?);
+        let stands = self.good.as_ref().is_some_and(|good| good.fingerprint == fingerprint && good.fallback.is_none());
+        if !stands {
+            let running = rollout::running(&self.operator.client, &rollout).await?;
+            let planned = self.plan(self.operator.planner.clone(), &instance, self.operator.params.solve_limit).await;
+            let before = self.good.as_ref().and_then(|good| good.fallback.clone());
+            let good = self.decide(planned, instance, fingerprint, &running).await;
+            match &good.fallback {
+                Some(reason) if before.as_ref() == Some(reason) => {}
+                Some(reason) => {
+                    observer(&OperatorEvent::KeptLastGood { reason });
+                    for request in requests {
+                        self.tell(request, EventType::Warning, "LastGoodPlan", reason.clone()).await;
+                    }
+                }
+                None => {
+                    observer(&OperatorEvent::Planned { plan: &good.plan, moves: moves(&good.plan.assignments, &running) });
+                    self.certify(&good);
+                }
+            }
+            self.good = Some(good);
+        }
+        let Some(good) = &self.good else { return Ok(()) };
+        rollout::apply(&self.operator.client, &good.plan, &good.instance, &rollout, None, false).await?;
+        let statuses = rollout::status(&self.operator.client, &rollout).await?;
+        self.show(good, &statuses);
+        for request in requests {
+            self.report(request, good, &statuses, &rollout.nodes).await?;
+        }
+        let mut phases = BTreeMap::new();
+        for request in requests {
+            let phase = phase_of(&request.name_any(), good, &statuses);
+            *phases.entry(labels(&[("phase", phase.name())])).or_insert(0.0) += 1.0;
+        }
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).requests = phases;
+        Ok(())
+    }
+
+    /// Where to roll out: each server's node, each request the owner of what is made for it.
+    fn rollout(&self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> RolloutParams {
+        let mut rollout = self.operator.params.rollout.clone();
+        rollout.nodes = servers.iter().map(|server| (server.name_any(), server.spec.node.clone())).collect();
+        let owner = |request: &Arc<InferenceRequest>| Some((request.name_any(), request.controller_owner_ref(&())?));
+        rollout.owners = requests.iter().filter_map(owner).collect();
+        rollout
+    }
+
+    /// Runs a planner off the event loop.
+    async fn plan(&self, planner: Arc<dyn Planner>, instance: &Instance, limit: Duration) -> Result<Plan, PlanError> {
+        if instance.requests.is_empty() || instance.servers.is_empty() {
+            return Ok(nothing_to_do(instance));
+        }
+        let instance = instance.clone();
+        let planned = tokio::task::spawn_blocking(move || planner.plan(&instance, limit)).await;
+        planned.unwrap_or_else(|e| Err(PlanError::Failed(e.to_string())))
+    }
+
+    async fn predict(&self, instance: &Instance, plan: &Plan) -> Result<Vec<Prediction>, PlanError> {
+        if plan.assignments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (profiler, instance, plan) = (self.operator.profiler.clone(), instance.clone(), plan.clone());
+        let predicted = tokio::task::spawn_blocking(move || profiler.predict(&instance, &plan)).await;
+        predicted.unwrap_or_else(|e| Err(PlanError::Failed(e.to_string())))
+    }
+
+    /// Chooses between a new plan and what runs.
+    async fn decide(
+        &self,
+        planned: Result<Plan, PlanError>,
+        instance: Instance,
+        fingerprint: String,
+        running: &[Assignment],
+    ) -> Good {
+        let kept = still_whole(running, &instance);
+        let (new, why) = match planned {
+            Ok(mut plan) => {
+                with_fewest_moves(&mut plan, running, &instance.servers);
+                let known = |request: &str| kept.iter().any(|a| a.request == request);
+                let unknown = plan.rejected.iter().find(|r| r.code == RejectionCode::OutsideTrainedRange && known(&r.request));
+                let why = unknown.map(|r| PlanError::OutsideRange(format!("{}: {}", r.request, r.detail)));
+                (Some(plan), why)
+            }
+            Err(error) => (None, Some(error)),
+        };
+        let mut fallback = why.map(|why| why.to_string());
+        if let (Some(plan), None) = (&new, &fallback) {
+            match self.predict(&instance, plan).await {
+                Err(error) => fallback = Some(error.to_string()),
+                Ok(predictions) => {
+                    let plan = with_predictions(plan.clone(), &predictions);
+                    let old = keeping(&kept, &instance, Some(&plan));
+                    if old.objective < plan.objective - SAME_REVENUE || moves(&plan.assignments, running) == 0 {
+                        return Good { fingerprint, instance, plan, predictions, fallback: None };
+                    }
+                    // What runs earns as much: it stays if it holds under the present loads.
+                    return match self.predict(&instance, &old).await {
+                        Ok(predictions) if all_hold(&predictions, &instance) => {
+                            let plan = with_predictions(old, &predictions);
+                            Good { fingerprint, instance, plan, predictions, fallback: None }
+                        }
+                        _ => Good { fingerprint, instance, plan, predictions, fallback: None },
+                    };
+                }
+            }
+        }
+        let plan = keeping(&kept, &instance, new.as_ref());
+        // Out of its range the profiler says nothing that could be shown.
+        Good { fingerprint, instance, plan, predictions: Vec::new(), fallback }
+    }
+
+    /// Starts the planner of the background.
+    fn certify(&self, good: &Good) {
+        let Some(certifier) = self.operator.certifier.clone() else { return };
+        if good.instance.requests.is_empty() || good.instance.servers.is_empty() {
+            return;
+        }
+        let (instance, fingerprint) = (good.instance.clone(), good.fingerprint.clone());
+        let (limit, certified) = (self.operator.params.certify_limit, self.certified.clone());
+        tokio::task::spawn_blocking(move || certified.send((fingerprint, certifier.plan(&instance, limit))));
+    }
+
+    /// Takes what the background found: its bound, and its plan where that earns more.
+    async fn take_certificate(&mut self, (fingerprint, certificate): Certificate) {
+        let Some(good) = self.good.as_ref().filter(|good| good.fingerprint == fingerprint && good.fallback.is_none()) else {
+            return;
+        };
+        let Ok(certified) = certificate else { return };
+        let bound = certified.bound;
+        if certified.objective > good.plan.objective + SAME_REVENUE {
+            let (instance, running) = (good.instance.clone(), good.plan.assignments.clone());
+            let better = self.decide(Ok(certified), instance, fingerprint, &running).await;
+            if better.fallback.is_none() {
+                self.good = Some(better);
+            }
+        }
+        if let (Some(good), Some(bound)) = (&mut self.good, bound) {
+            good.plan.bound = Some(bound);
+            let relative = (bound - good.plan.objective).max(0.0) / good.plan.objective;
+            good.plan.gap = (good.plan.objective > 0.0).then_some(relative);
+        }
+    }
+
+    /// Brings the metrics up to date.
+    fn show(&self, good: &Good, statuses: &[PlacedStatus]) {
+        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = |request: &str, server: &str| labels(&[("request", request), ("server", server)]);
+        metrics.predicted_s =
+            good.predictions.iter().map(|p| (series(&p.request, &p.server), p.predicted_s)).collect();
+        let measured = |s: &PlacedStatus| Some((series(&s.promise.request, &s.promise.server), s.measured_s?));
+        metrics.measured_s = statuses.iter().filter_map(measured).collect();
+        metrics.revenue = good.plan.objective;
+        metrics.gap = good.plan.gap;
+        metrics.on_last_good_plan = good.fallback.is_some();
+    }
+
+    /// Brings a request's status up to date and tells what changed.
+    async fn report(
+        &self,
+        request: &InferenceRequest,
+        good: &Good,
+        statuses: &[PlacedStatus],
+        nodes: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        let name = request.name_any();
+        let before = request.status.clone().unwrap_or_default();
+        let now = status_of(request, good, statuses, nodes);
+        if now == before {
+            return Ok(());
+        }
+        let api: Api<InferenceRequest> =
+            Api::namespaced(self.operator.client.clone(), &self.operator.params.rollout.pods.namespace);
+        let patch = json!({ "status": now });
+        let action = format!("write the status of {name}");
+        let patched = retrying(&action, || async {
+            match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+                // It was deleted meanwhile.
+                Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+                answer => answer.map(drop),
+            }
+        });
+        patched.await?;
+        if now.assignments != before.assignments && !now.assignments.is_empty() {
+            let places: Vec<String> =
+                now.assignments.iter().map(|a| format!("{} on {} ({})", a.instances, a.server, a.node)).collect();
+            let reason = if before.assignments.is_empty() { "Placed" } else { "Moved" };
+            self.tell(request, EventType::Normal, reason, places.join(", ")).await;
+        }
+        if let Some(rejection) = now.rejection.as_ref().filter(|now| Some(*now) != before.rejection.as_ref()) {
+            let note = format!("{}: {}", rejection.code, rejection.message);
+            self.tell(request, EventType::Warning, "Rejected", note).await;
+        }
+        let broken = |status: &InferenceRequestStatus| {
+            status.conditions.iter().any(|c| c.type_ == SLA_KEPT && c.status == "False")
+        };
+        if broken(&now) && !broken(&before) {
+            let note = format!("measured {:.4} s, promised {} s", now.measured_seconds.unwrap_or(0.0), request.spec.delay_seconds);
+            self.tell(request, EventType::Warning, "SlaViolated", note).await;
+        }
+        Ok(())
+    }
+
+    /// Emits an Event. One that is lost is no reason to stop.
+    async fn tell(&self, request: &InferenceRequest, type_: EventType, reason: &str, note: String) {
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            // Longer notes are refused.
+            note: Some(note.chars().take(1000).collect()),
+            action: "Place".to_owned(),
+            secondary: None,
+        };
+        let about = request.object_ref(&());
+        let _ = retrying("emit an Event", || async { self.recorder.publish(&event, &about).await }).await;
+    }
+}
+
+/// The open requests and the servers as an instance, in the order of their names. What cannot be read is left out.
+fn gather(requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> Instance {
+    let server = |server: &Arc<EdgeServer>| {
+        let memory_gb = memory_gb(&server.spec.memory).filter(|gb| *gb > 0.0)?;
+        Some(Server { name: server.name_any(), kind: server.spec.kind.clone(), memory_gb })
+    };
+    let open = requests.iter().filter(|request| request.metadata.deletion_timestamp.is_none());
+    let request = |request: &Arc<InferenceRequest>| Request {
+        id: request.name_any(),
+        app: request.spec.app.clone(),
+        instances: request.spec.instances,
+        rate: request.spec.rate,
+        payment: request.spec.payment,
+        delay_s: request.spec.delay_seconds,
+        sla: request.spec.sla.into(),
+    };
+    let mut instance =
+        Instance { servers: servers.iter().filter_map(server).collect(), requests: open.map(request).collect() };
+    instance.servers.sort_by(|a, b| a.name.cmp(&b.name));
+    instance.requests.sort_by(|a, b| a.id.cmp(&b.id));
+    instance
+}
+
+fn nothing_to_do(instance: &Instance) -> Plan {
+    let mut plan = keeping(&[], instance, None);
+    plan.method = "nothing to do".to_owned();
+    plan.rejected = instance
+        .requests
+        .iter()
+        .map(|request| neuro_data::plan::Rejection {
+            request: request.id.clone(),
+            code: RejectionCode::MemoryExceeded,
+            detail: "there is no server".to_owned(),
+        })
+        .collect();
+    plan
+}
+
+/// What runs of the requests that are open and run whole, on servers that are there.
+fn still_whole(running: &[Assignment], instance: &Instance) -> Vec<Assignment> {
+    let has_server = |a: &&Assignment| instance.servers.iter().any(|server| server.name == a.server);
+    let mut kept = Vec::new();
+    for request in &instance.requests {
+        let here: Vec<&Assignment> = running.iter().filter(|a| a.request == request.id).filter(has_server).collect();
+        if here.iter().map(|a| a.instances).sum::<u32>() == request.instances {
+            kept.extend(here.into_iter().cloned());
+        }
+    }
+    kept
+}
+
+/// A plan that leaves everything as it runs. Those without a place are rejected as in `new`, or wait.
+fn keeping(kept: &[Assignment], instance: &Instance, new: Option<&Plan>) -> Plan {
+    let served = |id: &str| kept.iter().any(|a| a.request == id);
+    let objective = instance.requests.iter().filter(|r| served(&r.id)).map(|r| r.payment).sum::<f64>() + 0.0;
+    let rejected = new.map_or(&[][..], |plan| &plan.rejected).iter().filter(|r| !served(&r.request)).cloned();
+    Plan {
+        method: "what runs".to_owned(),
+        objective,
+        bound: new.and_then(|plan| plan.bound),
+        gap: None,
+        seconds: new.map_or(0.0, |plan| plan.seconds),
+        termination: "complete".to_owned(),
+        assignments: kept.to_vec(),
+        rejected: rejected.collect(),
+        audit: None,
+        trace: Vec::new(),
+    }
+}
+
+fn with_predictions(mut plan: Plan, predictions: &[Prediction]) -> Plan {
+    let promises = predictions.iter().map(|p| json!({"request": p.request, "server": p.server, "predicted_s": p.predicted_s}));
+    plan.audit = Some(json!({ "promises": promises.collect::<Vec<_>>() }));
+    plan
+}
+
+fn all_hold(predictions: &[Prediction], instance: &Instance) -> bool {
+    predictions.iter().all(|prediction| {
+        let request = instance.requests.iter().find(|request| request.id == prediction.request);
+        request.is_some_and(|request| prediction.promise_s <= request.delay_s)
+    })
+}
+
+fn phase_of(name: &str, good: &Good, statuses: &[PlacedStatus]) -> Phase {
+    let placed = good.plan.assignments.iter().any(|assignment| assignment.request == name);
+    let mut here = statuses.iter().filter(|status| status.promise.request == name).peekable();
+    if !placed {
+        let rejected = good.plan.rejected.iter().any(|rejection| rejection.request == name);
+        return if rejected { Phase::Rejected } else { Phase::Pending };
+    }
+    let all_ready = here.peek().is_some() && here.all(|status| status.ready >= status.instances);
+    if all_ready { Phase::Running } else { Phase::Placed }
+}
+
+const SLA_KEPT: &str = "SlaKept";
+
+fn status_of(
+    request: &InferenceRequest,
+    good: &Good,
+    statuses: &[PlacedStatus],
+    nodes: &BTreeMap<String, String>,
+) -> InferenceRequestStatus {
+    let name = request.name_any();
+    let before = request.status.as_ref();
+    let here: Vec<&PlacedStatus> = statuses.iter().filter(|status| status.promise.request == name).collect();
+    let phase = phase_of(&name, good, statuses);
+    let assigned = good.plan.assignments.iter().filter(|assignment| assignment.request == name);
+    let rejection = good.plan.rejected.iter().find(|rejection| rejection.request == name);
+    let worst = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
+    let measured = worst(&mut here.iter().filter_map(|status| status.measured_s));
+    let (kept, kept_reason) = match measured {
+        _ if here.iter().any(|status| status.violated) => ("False", "MeasuredOverPromise"),
+        Some(_) => ("True", "MeasuredWithinPromise"),
+        None => ("Unknown", "NotMeasured"),
+    };
+    let is = |yes: bool| if yes { "True" } else { "False" };
+    let is_placed = matches!(phase, Phase::Placed | Phase::Running);
+    let why = match (&good.fallback, rejection) {
+        (Some(why), _) => why.clone(),
+        (None, Some(rejection)) => rejection.detail.clone(),
+        (None, None) => String::new(),
+    };
+    let placed_reason = if good.fallback.is_some() { "LastGoodPlan" } else { phase.name() };
+    let troubles: Vec<String> = here.iter().flat_map(|status| status.troubles.clone()).collect();
+    let condition = |kind: &str, status: &str, reason: &str, message: String| {
+        let same = |c: &&Condition| c.type_ == kind && c.status == status;
+        let known = before.and_then(|before| before.conditions.iter().find(same));
+        Condition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message,
+            // Of the last change of the status, whatever else changes; whole seconds are all that is kept.
+            last_transition_time: known.map_or_else(now, |known| known.last_transition_time.clone()),
+            observed_generation: request.metadata.generation,
+        }
+    };
+    InferenceRequestStatus {
+        phase: Some(phase),
+        assignments: assigned
+            .map(|a| NodeAssignment {
+                server: a.server.clone(),
+                node: nodes.get(&a.server).unwrap_or(&a.server).clone(),
+                instances: a.instances,
+            })
+            .collect(),
+        predicted_seconds: worst(&mut good.predictions.iter().filter(|p| p.request == name).map(|p| p.predicted_s)),
+        measured_seconds: measured,
+        rejection: rejection
+            .map(|rejection| RejectionStatus { code: format!("{:?}", rejection.code), message: rejection.detail.clone() }),
+        observed_generation: request.metadata.generation,
+        conditions: vec![
+            condition("Placed", is(is_placed), placed_reason, why),
+            condition("Ready", is(phase == Phase::Running), phase.name(), troubles.join("; ")),
+            condition(SLA_KEPT, kept, kept_reason, String::new()),
+        ],
+    }
+}
+
+fn now() -> Time {
+    Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH))
+}

@@ -1,0 +1,202 @@
+//! Methods that prove: against brute force, and their certificates against the check.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use neuro_data::Catalogue;
+use neuro_data::instance::Instance;
+use neuro_opt::placement::{
+    Certificate, Cut, Decomposed, DecomposedParams, Exact, ExactParams, Problem, Profiles, audit, check_certificate,
+    decomposed, exact,
+};
+use neuro_opt::{Error, Limits};
+use neuro_profiler::{Load, Profiler, sla_index};
+
+use crate::placement::{instance, profiles};
+
+/// The best revenue of every set of requests that one server may have, by trying all: index is the set in binary.
+fn fillings(instance: &Instance, profiles: &Profiles, server: usize) -> Vec<Option<f64>> {
+    let catalogue = Catalogue::built_in();
+    let bundle = profiles.get(&instance.servers[server].kind).unwrap();
+    let of = |set: usize| {
+        let held: Vec<_> = instance.requests.iter().enumerate().filter(|(r, _)| set >> r & 1 == 1).map(|(_, r)| r).collect();
+        let gb: f64 = held.iter().map(|r| f64::from(r.instances) * catalogue.get(&r.app).unwrap().memory_gb).sum();
+        if gb > instance.servers[server].memory_gb + 1e-9 {
+            return None;
+        }
+        let load = |r: &&neuro_data::instance::Request| Load {
+            app: bundle.app(&r.app).unwrap(),
+            instances: f64::from(r.instances),
+            rate: r.rate,
+        };
+        let promises = bundle.promises(&held.iter().map(load).collect::<Vec<_>>()).unwrap();
+        let kept = held.iter().zip(promises).all(|(r, times)| times[sla_index(r.sla)] <= r.delay_s);
+        kept.then(|| held.iter().map(|r| r.payment).sum())
+    };
+    (0..1 << instance.requests.len()).map(of).collect()
+}
+
+/// The best revenue on one or two servers.
+fn brute_force(instance: &Instance, profiles: &Profiles) -> f64 {
+    let first = fillings(instance, profiles, 0);
+    let best = |fillings: &[Option<f64>]| fillings.iter().flatten().copied().fold(0.0, f64::max);
+    if instance.servers.len() == 1 {
+        return best(&first);
+    }
+    let second = fillings(instance, profiles, 1);
+    let all = first.len() - 1;
+    let mut found: f64 = 0.0;
+    for (set, value) in first.iter().enumerate().filter_map(|(set, value)| Some((set, (*value)?))) {
+        // Every subset of what is left.
+        let rest = all & !set;
+        let mut other = rest;
+        loop {
+            found = found.max(value + second[other].unwrap_or(0.0));
+            if other == 0 {
+                break;
+            }
+            other = (other - 1) & rest;
+        }
+    }
+    found
+}
+
+fn proved(problem: &Problem<'_>) -> Exact {
+    let params = ExactParams { workers: 1, certificate: true, ..ExactParams::default() };
+    exact(problem, &params, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn priced(problem: &Problem<'_>, seconds: f64) -> Decomposed {
+    let time = Duration::from_secs_f64(seconds);
+    let params = DecomposedParams { time, certificate: true, ..DecomposedParams::default() };
+    decomposed(problem, &params, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn check_exact(suffix: &str, requests: usize, seed: u64) {
+    let profiles = profiles(suffix);
+    let mut instance = instance(1, requests, 0.7, seed);
+    instance.servers[0].kind = if seed % 2 == 0 { "edge-a".into() } else { "edge-b".into() };
+    instance.servers[0].memory_gb = 14.0;
+    let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+    let (found, best) = (proved(&problem), brute_force(&instance, &profiles));
+    let plan = &found.plan;
+    assert!((plan.objective - best).abs() < 1e-9, "{suffix} seed {seed}: {} is not {best}", plan.objective);
+    assert_eq!(plan.termination, "optimal");
+    let bound = plan.bound.unwrap();
+    assert!(bound >= best && bound <= best + 1e-6 * best.max(1.0), "{suffix} seed {seed}: {bound} for {best}");
+    let checked = check_certificate(&problem, &found.certificate.unwrap()).unwrap();
+    assert!(checked >= best && checked <= best + 1e-6 * best.max(1.0));
+}
+
+#[test]
+fn one_server_is_proved_as_brute_force_has_it() {
+    for suffix in ["", "-monotone"] {
+        (0..8).for_each(|seed| check_exact(suffix, 10, seed));
+    }
+}
+
+#[test]
+#[ignore = "minutes"]
+fn hundreds_of_servers_are_proved_as_brute_force_has_them() {
+    for suffix in ["", "-monotone"] {
+        (100..250).for_each(|seed| check_exact(suffix, 8 + (seed % 8) as usize, seed));
+    }
+}
+
+#[test]
+fn two_servers_are_bounded_from_above_and_the_plan_is_near() {
+    for suffix in ["", "-monotone"] {
+        for seed in 0..3 {
+            let profiles = profiles(suffix);
+            let instance = instance(2, 8, 0.7, seed);
+            let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+            let (found, best) = (priced(&problem, 0.5), brute_force(&instance, &profiles));
+            let bound = found.plan.bound.unwrap();
+            assert!(bound >= best - 1e-9, "{suffix} seed {seed}: {bound} < {best}");
+            assert!(found.plan.objective <= best + 1e-9);
+            assert!(found.plan.objective >= 0.9 * best, "{suffix} seed {seed}: {} of {best}", found.plan.objective);
+            assert!(audit(&problem, &found.plan).unwrap().holds());
+            if let Some(certificate) = &found.certificate {
+                let checked = check_certificate(&problem, certificate).unwrap();
+                assert!(checked >= best - 1e-9 && checked <= bound + 1e-6 * bound);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_search_that_is_broken_off_still_bounds() {
+    let profiles = profiles("");
+    let instance = instance(1, 40, 1.0, 3);
+    let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+    let whole = proved(&problem);
+    for nodes in [1, 5, 25] {
+        let limits = Limits { nodes: Some(nodes), ..Limits::default() };
+        let params = ExactParams { limits, workers: 1, certificate: true, ..ExactParams::default() };
+        let part = exact(&problem, &params, &mut |_| ControlFlow::Continue(())).unwrap();
+        let bound = part.plan.bound.unwrap();
+        assert!(bound >= whole.plan.objective - 1e-9, "{nodes} nodes: {bound} < {}", whole.plan.objective);
+        assert!(check_certificate(&problem, &part.certificate.unwrap()).unwrap() >= whole.plan.objective - 1e-9);
+    }
+    let stopped = exact(&problem, &ExactParams::default(), &mut |_| ControlFlow::Break(())).unwrap().plan;
+    assert!(audit(&problem, &stopped).unwrap().holds());
+}
+
+#[test]
+fn a_certificate_that_was_changed_is_refused() {
+    let profiles = profiles("");
+    let mut instance = instance(1, 12, 0.7, 4);
+    instance.servers[0].memory_gb = 14.0;
+    let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+    let good = proved(&problem).certificate.unwrap();
+    // As it would come from a file.
+    let text = serde_json::to_string(&good).unwrap();
+    let good: Certificate = serde_json::from_str(&text).unwrap();
+    assert!(check_certificate(&problem, &good).is_ok());
+    let refused = |change: &dyn Fn(&mut Certificate)| {
+        let mut other = good.clone();
+        change(&mut other);
+        let error = check_certificate(&problem, &other).unwrap_err();
+        assert!(matches!(error, Error::Certificate { .. }), "{error}");
+        error.to_string()
+    };
+    assert!(refused(&|c| c.bound *= 0.999).contains("bound"));
+    refused(&|c| {
+        c.bound *= 0.99;
+        c.classes[0].bound *= 0.99;
+    });
+    refused(&|c| c.prices[0] = -1.0);
+    refused(&|c| c.prices.truncate(3));
+    refused(&|c| c.classes.clear());
+    refused(&|c| c.classes.push(c.classes[0].clone()));
+    refused(&|c| c.classes[0].server = "elsewhere".into());
+    refused(&|c| c.classes[0].bound = f64::NAN);
+    refused(&|c| c.classes[0].basis[0][0] *= 1.001);
+    refused(&|c| c.classes[0].tree.clear());
+    // A half left out, and both halves the same.
+    let cut = good.classes[0].tree.iter().position(|node| node.cut.is_some()).unwrap();
+    refused(&|c| c.classes[0].tree[cut].cut = None);
+    refused(&|c| match &mut c.classes[0].tree[cut].cut {
+        Some(Cut::Pieces(_, _, halves) | Cut::State(_, _, halves)) => halves[1] = halves[0],
+        None => {}
+    });
+    refused(&|c| c.classes[0].tree[cut].worth = Some(1e6));
+    // Duals that are none.
+    refused(&|c| c.classes[0].tree.iter_mut().for_each(|node| node.duals.clear()));
+}
+
+#[test]
+fn what_a_method_cannot_do_is_said() {
+    let profiles = profiles("");
+    let instance = instance(2, 4, 1.0, 1);
+    let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+    let error = exact(&problem, &ExactParams::default(), &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().contains("decomposed"), "{error}");
+    for params in [
+        DecomposedParams { workers: 0, ..DecomposedParams::default() },
+        DecomposedParams { gap: f64::NAN, ..DecomposedParams::default() },
+    ] {
+        let error = decomposed(&problem, &params, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        assert!(matches!(error, Error::InvalidOption { .. }), "{error}");
+    }
+}
