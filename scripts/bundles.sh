@@ -40,10 +40,10 @@ for pass in 1 2 3; do
     before=$after
 done
 
-# The rivals: the published network as published, and the curves.
+# The rivals: the published network, on logarithms, since the published recipe may collapse, and the curves.
 for kind in edge-a edge-b; do
     "$neuro" data datapoints "$work/$kind/dataset" --set reference
-    "$neuro" train "$work/$kind/dataset" --arch paper --name "$kind-paper" --out "$work/bundles/$kind-paper"
+    "$neuro" train "$work/$kind/dataset" --arch paper --log-space --name "$kind-paper" --out "$work/bundles/$kind-paper"
     for arch in perx scaloran scaloran-cons; do
         "$neuro" train "$work/$kind-pairs/dataset" --arch $arch --name "$kind-$arch" --out "$work/bundles/$kind-$arch"
     done
