@@ -101,7 +101,19 @@ fn main() -> Result<()> {
             }
         }
     }
-    let header = ["scenario", "servers", "seed", "method", "seconds", "CPU s", "revenue", "bound", "gap %", "served", "why it ended"];
+    let header = [
+        "scenario",
+        "servers",
+        "seed",
+        "method",
+        "seconds",
+        "CPU s",
+        "revenue",
+        "bound",
+        "gap %",
+        "served",
+        "why it ended",
+    ];
     println!("{}", table::render(&header, lines));
     let report = Report::of(&Inputs::find(std::slice::from_ref(&out))?, "Solver scaling")?;
     for picture in report.write_figures(&out)? {
@@ -133,7 +145,8 @@ fn told(
             row["bound"] = plan.bound.into();
             row["gap"] = plan.gap.into();
             row["served"] = served.into();
-            let figure = |value: Option<f64>, decimals: usize| value.map_or("–".into(), |v| format!("{v:.decimals$}"));
+            let figure =
+                |value: Option<f64>, decimals: usize| value.map_or("–".into(), |v| format!("{v:.decimals$}"));
             line.extend([
                 format!("{:.2}", plan.seconds),
                 format!("{cpu_s:.2}"),

@@ -23,6 +23,7 @@ fn main() -> anyhow::Result<()> {
     // What is given here replaces what stands above.
     let given: Vec<String> = std::env::args().skip(1).collect();
     let name = |option: &str| option.split('=').next().unwrap_or(option).to_owned();
-    let kept = small.iter().map(ToString::to_string).filter(|option| !given.iter().any(|given| name(given) == name(option)));
+    let kept =
+        small.iter().map(ToString::to_string).filter(|option| !given.iter().any(|given| name(given) == name(option)));
     Evaluation::parse_from(kept.chain(given.clone())).run()
 }
