@@ -27,7 +27,7 @@ for pass in 1 2 3; do
         "$neuro" run planned --target sim --plans 60 --servers 8 --seed "90$pass" --out "$work/planned$pass$suffix" \
             --profile "edge-a=$work/$before/edge-a$suffix" --profile "edge-b=$work/$before/edge-b$suffix"
     done
-    if [ $pass = 3 ]; then after=bundles; else after=pass$pass; fi
+    after=pass$pass
     for kind in edge-a edge-b; do
         # Two plans may fill a server alike: the second of such runs is left out, which is exit code 3.
         "$neuro" ingest "$work/$kind" "$work"/planned* --out "$work/all-$kind" || [ $? = 3 ]
@@ -38,6 +38,14 @@ for pass in 1 2 3; do
         done
     done
     before=$after
+done
+
+# What has seen random runs alone predicts those best; what is placed by should have seen placements, and no way round its weights.
+mkdir -p "$work/bundles"
+cp -r "$work"/first/* "$work/bundles/"
+for kind in edge-a edge-b; do
+    "$neuro" train "$work/all-$kind" --server "$kind" --all-kinds --steps $((2 * steps)) --decay $decay --monotone \
+        --name "$kind-planned" --out "$work/bundles/$kind-planned"
 done
 
 # The rivals: the published network, on logarithms, since the published recipe may collapse, and the curves.
