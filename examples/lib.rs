@@ -1,1 +1,5 @@
 //! The examples are the files beside this one; `README.md` lists them.
+
+mod evaluation;
+
+pub use evaluation::Evaluation;

@@ -1061,10 +1061,11 @@ mod tests {
         Args::command().debug_assert();
         leaves(&Args::command(), "neuro", &mut |command, path| {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let examples: Vec<&str> = help.lines().map(str::trim).filter(|line| line.starts_with("neuro ")).collect();
+            let pipes = help.lines().flat_map(|line| line.split('|')).map(str::trim);
+            let examples: Vec<&str> = pipes.filter(|line| line.starts_with("neuro ")).collect();
             assert!(examples.iter().any(|line| line.starts_with(path)), "{path}: {help}");
             for example in examples {
-                let words = example.split(['|', '>']).next().unwrap_or_default().split_whitespace();
+                let words = example.split('>').next().unwrap_or_default().split_whitespace();
                 Args::command().try_get_matches_from(words).unwrap_or_else(|e| unreachable!("{example}: {e}"));
             }
         });

@@ -12,8 +12,8 @@ fn neuro(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
+    let told = |error| (error, String::from_utf8_lossy(&output.stderr).into_owned());
+    serde_json::from_slice(&output.stdout).map_err(told).unwrap()
 }
 
 fn bundle(name: &str) -> String {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use neuro_data::run_folder::{RunFolder, run_path};
-use neuro_data::{RunSpec, RunStatus};
+use neuro_data::{CleanupVerdict, RunSpec, RunStatus};
 
 use crate::driver::{DriverParams, drive_run};
 use crate::lock::Lock;
@@ -32,8 +32,8 @@ pub struct CampaignReport {
 /// Does the runs in the order given, each into its folder under `params.out`.
 ///
 /// # Guarantees
-/// - A run that has its manifest is not done again, unless it failed; one without is done anew, after what it left running
-///   was ended.
+/// - A run that has its manifest is not done again, unless it failed; one without is done anew. What either left running is
+///   ended first.
 /// - An interrupt lets the current run end, a second one gives it up; both clean up, and the report says how many are left.
 /// - Memory does not grow with the number of runs, and no run is started on a nearly full disk.
 ///
@@ -56,8 +56,17 @@ pub async fn drive_campaign<T: Target>(
 
     let mut unfinished = Vec::new();
     for run in runs {
-        if finished(out, run, target.kind())?.is_none() {
-            unfinished.push(run);
+        match finished(out, run, target.kind())? {
+            None => unfinished.push(run),
+            Some(folder) if folder.manifest().cleanup == CleanupVerdict::Clean => {}
+            // Its driver was killed after the results were safe and before it had cleaned up.
+            Some(mut folder) => {
+                let processes = target.sweep(&run.run_id()).await?;
+                folder.update(|manifest| manifest.cleanup = CleanupVerdict::Clean)?;
+                if processes > 0 {
+                    observer.on_event(&Event::Swept { run_id: &run.run_id(), processes });
+                }
+            }
         }
     }
     let mut report = CampaignReport { finished_before: runs.len() - unfinished.len(), ..CampaignReport::default() };

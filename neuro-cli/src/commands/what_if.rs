@@ -189,6 +189,7 @@ mod tests {
                 .collect(),
             rejected: Vec::new(),
             audit: None,
+            trace: Vec::new(),
         };
         let base = plan(3.0, &[("r1", "s1"), ("r2", "s1"), ("r3", "s2")]);
         let text = to_text(&base, &plan(4.5, &[("r1", "s2"), ("r3", "s2"), ("r4", "s1")]));

@@ -77,7 +77,7 @@ pub fn decomposed(problem: &Problem<'_>, params: &DecomposedParams, observer: Ob
     if params.workers < 1 {
         return Err(Error::InvalidOption { name: "workers", value: params.workers as f64, required: "at least 1" });
     }
-    if !(params.gap >= 0.0) {
+    if params.gap.is_nan() || params.gap < 0.0 {
         return Err(Error::InvalidOption { name: "gap", value: params.gap, required: "at least 0" });
     }
     let mut run = Run::new(problem, params)?;
@@ -425,24 +425,26 @@ impl<'p, 'a> Run<'p, 'a> {
         let threads = self.params.workers.max(1);
         let each = (threads / self.classes.len()).max(1);
         let stop = AtomicBool::new(false);
+        let keep = self.params.certificate;
+        let pricing = Pricing { prices, slack, time: left, workers: each, keep, stop: &stop };
         let next = AtomicU64::new(0);
         let results: Vec<std::sync::Mutex<Option<Result<Solution>>>> =
             self.classes.iter().map(|_| std::sync::Mutex::new(None)).collect();
         let seeds: Vec<u64> = self.classes.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
         let progress = self.progress();
-        let (start, problem, classes, keep) = (self.start, self.problem, &self.classes, self.params.certificate);
+        let (start, problem, classes) = (self.start, self.problem, &self.classes);
         let mut interrupted = false;
         thread::scope(|scope| {
             let handles: Vec<_> = (0..threads.min(classes.len()))
                 .map(|_| {
-                    let (stop, next, results, seeds) = (&stop, &next, &results, &seeds);
+                    let (pricing, next, results, seeds) = (&pricing, &next, &results, &seeds);
                     scope.spawn(move || {
                         loop {
                             let c = next.fetch_add(1, Ordering::Relaxed) as usize;
                             if c >= classes.len() {
                                 return;
                             }
-                            let result = classes[c].price(problem, prices, slack, left, each, seeds[c], stop, keep);
+                            let result = classes[c].price(problem, pricing, seeds[c]);
                             *results[c].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
                         }
                     })
@@ -519,17 +521,9 @@ impl<'p, 'a> Class<'p, 'a> {
         Ok(found)
     }
 
-    fn price(
-        &self,
-        problem: &Problem<'_>,
-        prices: &[f64],
-        slack: f64,
-        time: Duration,
-        workers: usize,
-        seed: u64,
-        stop: &AtomicBool,
-        keep: bool,
-    ) -> Result<Solution> {
+    /// The best filling at prices, and a bound on it.
+    fn price(&self, problem: &Problem<'_>, pricing: &Pricing<'_>, seed: u64) -> Result<Solution> {
+        let Pricing { prices, slack, time, workers, keep, stop } = *pricing;
         let filling = self.filling.with_profits(self.reduced(problem, prices));
         let nothing = vec![0; filling.items()];
         let best = self.pool.iter().max_by(|a, b| filling.profit(a).total_cmp(&filling.profit(b)));
@@ -547,6 +541,19 @@ impl<'p, 'a> Class<'p, 'a> {
         solution.found.push(known);
         Ok(solution)
     }
+}
+
+/// What all classes are priced with.
+struct Pricing<'a> {
+    prices: &'a [f64],
+    /// By how much a filling must beat the best known one to be looked for.
+    slack: f64,
+    time: Duration,
+    /// Threads.
+    workers: usize,
+    /// Whether the trees are kept.
+    keep: bool,
+    stop: &'a AtomicBool,
 }
 
 /// The best prices for the fillings that are known: min Σ π_r + Σ S_c σ_c, 0 ≤ π_r ≤ p_r, σ_c + Σ π_r ≥ Σ p_r over a filling of c.

@@ -76,7 +76,7 @@ fn priced(problem: &Problem<'_>, seconds: f64) -> Decomposed {
 fn check_exact(suffix: &str, requests: usize, seed: u64) {
     let profiles = profiles(suffix);
     let mut instance = instance(1, requests, 0.7, seed);
-    instance.servers[0].kind = if seed % 2 == 0 { "edge-a".into() } else { "edge-b".into() };
+    instance.servers[0].kind = if seed.is_multiple_of(2) { "edge-a".into() } else { "edge-b".into() };
     instance.servers[0].memory_gb = 14.0;
     let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
     let (found, best) = (proved(&problem), brute_force(&instance, &profiles));

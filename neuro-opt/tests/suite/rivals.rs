@@ -50,15 +50,18 @@ fn go_on(_: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
+/// What decides about a server with these requests and instances.
+type Holds<'a> = &'a dyn Fn(usize, &[(usize, u32)]) -> bool;
+
 /// What is placed on each server: (request, instances).
 type Filling = Vec<Vec<(usize, u32)>>;
 
 /// The best revenue of requests whose instances may be split, by trying every way; `holds` decides about a server.
-fn brute_force(problem: &Instance, memory_gb: &[f64], holds: &dyn Fn(usize, &[(usize, u32)]) -> bool) -> f64 {
+fn brute_force(problem: &Instance, memory_gb: &[f64], holds: Holds<'_>) -> f64 {
     fn go(
         instance: &Instance,
         memory_gb: &[f64],
-        holds: &dyn Fn(usize, &[(usize, u32)]) -> bool,
+        holds: Holds<'_>,
         next: usize,
         filling: &mut Filling,
         revenue: f64,
@@ -280,7 +283,8 @@ fn the_published_algorithm_serves_whole_requests_and_never_more_than_the_optimum
         for seed in 0..4 {
             let instance = instance(Scenario::Mixed, 2, 12, 0.7, seed);
             let problem = Problem::new(&instance, &profiles, &catalogue).unwrap();
-            let found = neuro(&problem, &NeuroParams::default(), &mut go_on).unwrap();
+            let params = NeuroParams { rounds: 12, steps: 60, ..NeuroParams::default() };
+            let found = neuro(&problem, &params, &mut go_on).unwrap();
             only_promises_are_broken(&problem, &found.plan);
             assert!(found.cpu_seconds > 0.0 && found.evaluations > 0);
             served += instance.requests.len() - found.plan.rejected.len();

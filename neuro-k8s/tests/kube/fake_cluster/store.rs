@@ -78,7 +78,9 @@ fn add_defaults(resource: &str, object: &mut Value) {
     }
     if resource == "services" {
         object["spec"]["clusterIP"] = json!("10.0.0.1");
-        object["spec"]["ports"][0]["protocol"] = json!("TCP");
+        if object["spec"]["ports"].is_array() {
+            object["spec"]["ports"][0]["protocol"] = json!("TCP");
+        }
     }
 }
 
