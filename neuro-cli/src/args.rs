@@ -1047,7 +1047,8 @@ mod tests {
 
     /// Goes through the commands that do something themselves.
     fn leaves(command: &clap::Command, path: &str, visit: &mut dyn FnMut(&clap::Command, &str)) {
-        let subcommands: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+        let subcommands: Vec<_> =
+            command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()).collect();
         if subcommands.is_empty() {
             visit(command, path);
         }
