@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A figure from the environment.
 fn setting(name: &str, default: f64) -> Result<f64, Box<dyn Error>> {
     match std::env::var(name) {
-        Ok(text) => text.parse().map_err(|error| format!("{name} is {text:?}: {error}").into()),
+        Ok(text) => text.parse::<f64>().map_err(|error| format!("{name} is {text:?}: {error}").into()),
         Err(_) => Ok(default),
     }
 }
