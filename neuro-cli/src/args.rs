@@ -676,7 +676,7 @@ pub(crate) struct KubeArgs {
 /// What pods run.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct ImageArgs {
-    /// Kubernetes: image of the built-in services, as `make image` builds it [default: neuro-app:<this version>]
+    /// Kubernetes: image of the built-in services, as `make image` builds it [default: neuro-app of this version]
     #[arg(long)]
     pub(crate) image: Option<String>,
     /// Kubernetes: when nodes fetch images [default: if-not-present]
