@@ -676,7 +676,7 @@ pub(crate) struct KubeArgs {
 /// What pods run.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct ImageArgs {
-    /// Kubernetes: image of the built-in services, as `make image` builds it [default: neuro-app:<this version>]
+    /// Kubernetes: image of the built-in services, as `make image` builds it [default: neuro-app of this version]
     #[arg(long)]
     pub(crate) image: Option<String>,
     /// Kubernetes: when nodes fetch images [default: if-not-present]
@@ -731,6 +731,9 @@ pub(crate) struct PlanFiles {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlanCommand {
     /// Show what applying a plan would change.
+    #[command(
+        after_help = "Example:\n  neuro plan diff --plan plan.json --instance instance.json --namespace neuro --out diff.json"
+    )]
     Diff {
         #[command(flatten)]
         files: PlanFiles,
@@ -741,6 +744,9 @@ pub(crate) enum PlanCommand {
         out: Option<PathBuf>,
     },
     /// Make the cluster as a plan wants it.
+    #[command(
+        after_help = "Example:\n  neuro plan apply --plan plan.json --instance instance.json --namespace neuro --diff diff.json"
+    )]
     Apply {
         #[command(flatten)]
         files: PlanFiles,
@@ -754,6 +760,7 @@ pub(crate) enum PlanCommand {
         dry_run: Option<DryRun>,
     },
     /// Hold what placed requests get against what they were promised.
+    #[command(after_help = "Example:\n  neuro plan status --namespace neuro\n\nA promise that is broken: exit code 3.")]
     Status {
         #[command(flatten)]
         rollout: RolloutArgs,
@@ -770,8 +777,12 @@ pub(crate) enum DryRun {
 #[derive(Debug, Subcommand)]
 pub(crate) enum OperatorCommand {
     /// Keep the requests of a namespace placed.
+    #[command(
+        after_help = "Example:\n  neuro operator run --namespace neuro --profile examples/data/bundles/edge-a-planned"
+    )]
     Run(OperatorArgs),
     /// Print the definitions of the custom resources, YAML.
+    #[command(after_help = "Example:\n  neuro operator crds > crds.yaml")]
     Crds,
 }
 
@@ -1047,7 +1058,8 @@ mod tests {
 
     /// Goes through the commands that do something themselves.
     fn leaves(command: &clap::Command, path: &str, visit: &mut dyn FnMut(&clap::Command, &str)) {
-        let subcommands: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+        let subcommands: Vec<_> =
+            command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()).collect();
         if subcommands.is_empty() {
             visit(command, path);
         }

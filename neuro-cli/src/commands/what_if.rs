@@ -159,7 +159,7 @@ mod tests {
         let more = changed(&instance(), &words(&["server", &larger, "drop", "edge-2"])).unwrap().unwrap();
         assert_eq!((more.servers.len(), more.servers[0].memory_gb), (1, 64.0));
         for (change, word) in
-            [(["drop", "r9"], "r9"), (["remove", "r1"], "add, drop or server"), (["add", &larger], "memory_gb")]
+            [(["drop", "r9"], "r9"), (["remove", "r1"], "add, drop or server"), (["add", &larger], "unknown field")]
         {
             let error = format!("{:#}", changed(&instance(), &words(&change)).unwrap_err());
             assert!(error.contains(word), "{error}");

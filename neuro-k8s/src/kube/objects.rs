@@ -270,7 +270,7 @@ pub(crate) fn quantity(gb: f64) -> Quantity {
     let mut suffixes = ["", "k", "M", "G"].into_iter();
     let mut suffix = suffixes.next().unwrap_or_default();
     for next in suffixes {
-        if figure == 0 || figure % 1000 != 0 {
+        if figure == 0 || !figure.is_multiple_of(1000) {
             break;
         }
         (figure, suffix) = (figure / 1000, next);

@@ -1,6 +1,7 @@
 //! The custom resources.
 
 #![allow(unreachable_pub, reason = "the derived schema holds a private copy of each structure")]
+#![allow(clippy::duplicated_attributes, reason = "columns of one type are several attributes with one value")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};

@@ -398,7 +398,10 @@ impl World {
         }
         let (instance, fingerprint) = (good.instance.clone(), good.fingerprint.clone());
         let (limit, certified) = (self.operator.params.certify_limit, self.certified.clone());
-        tokio::task::spawn_blocking(move || certified.send((fingerprint, certifier.plan(&instance, limit))));
+        tokio::task::spawn_blocking(move || {
+            // Nobody waits for it any more: then it is not needed.
+            drop(certified.send((fingerprint, certifier.plan(&instance, limit))));
+        });
     }
 
     /// Takes what the background found: its bound, and its plan where that earns more.

@@ -146,8 +146,8 @@ fn a_search_that_is_broken_off_still_bounds() {
 #[test]
 fn a_certificate_that_was_changed_is_refused() {
     let profiles = profiles("");
-    let mut instance = instance(1, 12, 0.7, 4);
-    instance.servers[0].memory_gb = 14.0;
+    let mut instance = instance(1, 30, 1.0, 4);
+    instance.servers[0].memory_gb = 32.0;
     let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
     let good = proved(&problem).certificate.unwrap();
     // As it would come from a file.
