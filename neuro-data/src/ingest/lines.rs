@@ -14,6 +14,8 @@ pub(super) struct Line<'a> {
     pub(super) number: u64,
     /// Its bytes; none where it is longer than 64 KiB.
     pub(super) text: &'a [u8],
+    /// Its bytes and what of the file is there behind them, for who reads several bytes at a time.
+    pub(super) onward: &'a [u8],
     /// Whether the file goes on or ends with a line feed after it: the last line of a truncated file has none.
     pub(super) ended: bool,
     /// Whether it was longer than is read.
@@ -58,9 +60,10 @@ impl<R: Read> Lines<R> {
         }
         self.start = end + usize::from(ended);
         self.number += 1;
-        let text = &self.buffer[start..end];
+        let onward = &self.buffer[start..self.filled];
+        let text = &onward[..length];
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        Ok(Some(Line { number: self.number, text, ended, too_long: false }))
+        Ok(Some(Line { number: self.number, text, onward, ended, too_long: false }))
     }
 
     /// Reads on behind what is there; returns how much.
@@ -94,7 +97,7 @@ impl<R: Read> Lines<R> {
             }
         };
         self.number += 1;
-        Ok(Line { number: self.number, text: &[], ended, too_long: true })
+        Ok(Line { number: self.number, text: &[], onward: &[], ended, too_long: true })
     }
 }
 

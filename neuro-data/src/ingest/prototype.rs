@@ -106,7 +106,7 @@ impl PrototypeRun {
                 tally.set_starved(read.starved);
             }
             self.append_counters(known, &mut tally, part, problems)?;
-            part.tenant(tally.summarise(&self.run_id, &known.tenant, &phases, 0));
+            part.tenant(tally.summarise(&self.run_id, &known.tenant, &phases));
         }
         self.report_strangers(problems)?;
 

@@ -118,7 +118,7 @@ pub(super) fn summaries(
     tallies
         .into_iter()
         .zip(&spec.tenants)
-        .map(|(tally, tenant)| tally.summarise(run_id, tenant, phases, spec.seed))
+        .map(|(tally, tenant)| tally.summarise(run_id, tenant, phases))
         .collect()
 }
 
