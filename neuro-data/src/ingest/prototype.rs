@@ -164,7 +164,7 @@ impl PrototypeRun {
             served |= request.service_s.is_some();
             batch.push(request);
             if batch.len() == BATCH_ROWS && taken.is_ok() {
-                taken = take(std::mem::take(&mut batch));
+                taken = take(std::mem::replace(&mut batch, PrototypeRequests::of_batch()));
             }
         })?;
         taken?;

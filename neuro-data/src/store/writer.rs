@@ -198,9 +198,14 @@ impl GroupWriter {
     }
 }
 
+/// Texts that are no names: they are long, and none is like another.
+const TEXTS: [&str; 2] = ["manifest", "reason"];
+
 /// How columns are stored. Names repeat, so they get a dictionary; measured times never do, and a dictionary of them is work for
 /// nothing: their bytes are stored by significance, since the first of them repeat and the last are noise, which makes a file a
-/// fifth smaller and compression quicker; numbers that count up are stored as differences. Page indexes would outweigh small row groups.
+/// fifth smaller and compression quicker; whole numbers are stored as differences, in as few bits as those need. What is stored
+/// in bits is not compressed: that saves next to nothing, and a compressor for each column of each row group is dear. Nor are the
+/// least and the greatest of measured times noted, by which nobody finds a row. Page indexes would outweigh small row groups.
 fn properties(schema: &Schema) -> std::result::Result<WriterProperties, ParquetError> {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
@@ -224,9 +229,25 @@ fn column_properties(
 ) -> WriterPropertiesBuilder {
     let below = |names: &[&str]| path.iter().cloned().chain(names.iter().map(|&name| name.to_owned())).collect();
     match data_type {
-        DataType::Utf8 | DataType::UInt32 => builder.set_column_dictionary_enabled(ColumnPath::new(path), true),
-        DataType::UInt64 => builder.set_column_encoding(ColumnPath::new(path), Encoding::DELTA_BINARY_PACKED),
-        DataType::Float64 => builder.set_column_encoding(ColumnPath::new(path), Encoding::BYTE_STREAM_SPLIT),
+        DataType::Utf8 => {
+            let is_text = path.last().is_some_and(|name| TEXTS.contains(&name.as_str()));
+            let column = ColumnPath::new(path);
+            let builder = builder.set_column_dictionary_enabled(column.clone(), true);
+            if is_text { builder } else { builder.set_column_compression(column, Compression::UNCOMPRESSED) }
+        }
+        DataType::UInt32 | DataType::UInt64 => {
+            let column = ColumnPath::new(path);
+            builder
+                .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
+                .set_column_compression(column, Compression::UNCOMPRESSED)
+        }
+        DataType::Float64 => {
+            let column = ColumnPath::new(path);
+            builder
+                .set_column_encoding(column.clone(), Encoding::BYTE_STREAM_SPLIT)
+                .set_column_statistics_enabled(column, EnabledStatistics::None)
+        }
+        DataType::Boolean => builder.set_column_compression(ColumnPath::new(path), Compression::UNCOMPRESSED),
         DataType::List(item) => column_properties(builder, item.data_type(), below(&["list", item.name().as_str()])),
         DataType::Struct(fields) => fields.iter().fold(builder, |builder, field| {
             column_properties(builder, field.data_type(), below(&[field.name().as_str()]))
