@@ -14,8 +14,6 @@ pub(super) struct Line<'a> {
     pub(super) number: u64,
     /// Its bytes; none where it is longer than 64 KiB.
     pub(super) text: &'a [u8],
-    /// Its bytes and what of the file is there behind them, for who reads several bytes at a time.
-    pub(super) onward: &'a [u8],
     /// Whether the file goes on or ends with a line feed after it: the last line of a truncated file has none.
     pub(super) ended: bool,
     /// Whether it was longer than is read.
@@ -60,10 +58,20 @@ impl<R: Read> Lines<R> {
         }
         self.start = end + usize::from(ended);
         self.number += 1;
-        let onward = &self.buffer[start..self.filled];
-        let text = &onward[..length];
+        let text = &self.buffer[start..end];
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        Ok(Some(Line { number: self.number, text, onward, ended, too_long: false }))
+        Ok(Some(Line { number: self.number, text, ended, too_long: false }))
+    }
+
+    /// What is there of the coming lines without reading on.
+    pub(super) fn coming(&self) -> &[u8] {
+        &self.buffer[self.start..self.filled]
+    }
+
+    /// Passes a line over that was found in [`Self::coming`]; `length` is that of its end too.
+    pub(super) fn pass(&mut self, length: usize) {
+        self.start += length;
+        self.number += 1;
     }
 
     /// Reads on behind what is there; returns how much.
@@ -97,7 +105,7 @@ impl<R: Read> Lines<R> {
             }
         };
         self.number += 1;
-        Ok(Line { number: self.number, text: &[], onward: &[], ended, too_long: true })
+        Ok(Line { number: self.number, text: &[], ended, too_long: true })
     }
 }
 
@@ -119,6 +127,17 @@ mod tests {
         let line = |text: &str, ended| (text.to_owned(), ended, false);
         assert_eq!(lines(b"a\r\n\nb"), [line("a", true), line("", true), line("b", false)]);
         assert!(lines(b"").is_empty());
+    }
+
+    #[test]
+    fn a_coming_line_may_be_passed_over() {
+        let mut lines = Lines::new(&b"a\nbc\nd\n"[..]);
+        assert_eq!(lines.coming(), b"", "nothing is read yet");
+        lines.next().unwrap();
+        assert_eq!(lines.coming(), b"bc\nd\n");
+        lines.pass(3);
+        let line = lines.next().unwrap().unwrap();
+        assert_eq!((line.number, line.text), (3, &b"d"[..]));
     }
 
     #[test]

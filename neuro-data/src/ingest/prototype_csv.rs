@@ -77,21 +77,24 @@ pub fn read(
         }
     };
     let (mut seq, mut taken) = (0, 0);
-    while let Some(line) = lines.next().map_err(Error::io("read", path))? {
-        if line.text.is_empty() {
-            continue;
-        }
-        match layout.request(line, seq) {
-            Ok(Some(request)) => {
-                take(request);
-                taken += 1;
+    loop {
+        let values = if let Some((values, length)) = layout.plain_values(lines.coming()) {
+            lines.pass(length);
+            values
+        } else {
+            let Some(line) = lines.next().map_err(Error::io("read", path))? else { break };
+            if line.text.is_empty() {
+                continue;
             }
-            Ok(None) => {}
-            Err((column, reason)) => {
+            layout.values(line).or_else(|(column, reason)| {
                 let end = if line.ended { "" } else { "; the file ends within it" };
                 let reason = format!("{reason}; the line is left out{end}");
-                problems.add(Problem::at(path, line.number, column as u64 + 1, reason))?;
-            }
+                problems.add(Problem::at(path, line.number, column as u64 + 1, reason)).map(|()| BLANKS)
+            })?
+        };
+        if let Some(request) = request(seq, &values) {
+            take(request);
+            taken += 1;
         }
         seq += 1;
     }
@@ -105,6 +108,9 @@ struct Layout {
 
 /// The values of a line, by [`COLUMNS`] and two more. NaN, which no cell can be, stands for a blank.
 type Values = [f64; UNKNOWN + 1];
+
+/// The values of a line of blanks.
+const BLANKS: Values = [f64::NAN; UNKNOWN + 1];
 
 const INDEX: usize = COLUMNS.len();
 const UNKNOWN: usize = COLUMNS.len() + 1;
@@ -126,32 +132,11 @@ impl Layout {
         Ok(Self { cells })
     }
 
-    /// The request of a line, `None` of padding; else where in the line what is wrong.
-    fn request(&self, line: Line<'_>, seq: u64) -> std::result::Result<Option<PrototypeRequest>, (usize, String)> {
-        let values = match self.plain_values(line) {
-            Some(values) => values,
-            None => self.values(line)?,
-        };
-        if values[..INDEX].iter().all(|value| value.is_nan()) {
-            return Ok(None);
-        }
-        let known = |column: usize| (!values[column].is_nan()).then_some(values[column]);
-        Ok(Some(PrototypeRequest {
-            seq,
-            service_s: known(0),
-            arrival_s: known(1),
-            departure_s: known(2),
-            interarrival_s: known(3),
-            queueing_s: known(4),
-            queue_len: known(5).map(|length| length.min(f64::from(u32::MAX)) as u32),
-        }))
-    }
-
-    /// The values of a line that is as almost all are, where each number ends at the comma after it: that saves a search for the
-    /// commas. `None` of any other line, which is not said to be wrong.
-    fn plain_values(&self, line: Line<'_>) -> Option<Values> {
-        let mut values = [f64::NAN; UNKNOWN + 1];
-        let mut rest = line.onward;
+    /// The values of a line that is as almost all are, where each number ends at the comma after it, and its length with its end:
+    /// that saves a search for the ends of cells and lines. `None` of any other line, or one that is not all there.
+    fn plain_values(&self, text: &[u8]) -> Option<(Values, usize)> {
+        let mut values = BLANKS;
+        let mut rest = text;
         for (place, &column) in self.cells.iter().enumerate() {
             if place > 0 {
                 rest = rest.strip_prefix(b",")?;
@@ -170,7 +155,8 @@ impl Layout {
             };
             rest = &rest[length..];
         }
-        (line.onward.len() - rest.len() == line.text.len() && line.ended).then_some(values)
+        let rest = rest.strip_prefix(b"\n")?;
+        Some((values, text.len() - rest.len()))
     }
 
     /// The values of any line; else where in the line what is wrong.
@@ -208,6 +194,21 @@ impl Layout {
     fn last_may_be_cut(&self) -> bool {
         self.cells.last().is_some_and(|column| *column < INDEX)
     }
+}
+
+/// The request of a line, `None` of padding.
+fn request(seq: u64, values: &Values) -> Option<PrototypeRequest> {
+    let known = |column: usize| (!values[column].is_nan()).then_some(values[column]);
+    let request = PrototypeRequest {
+        seq,
+        service_s: known(0),
+        arrival_s: known(1),
+        departure_s: known(2),
+        interarrival_s: known(3),
+        queueing_s: known(4),
+        queue_len: known(5).map(|length| length.min(f64::from(u32::MAX)) as u32),
+    };
+    (!values[..INDEX].iter().all(|value| value.is_nan())).then_some(request)
 }
 
 /// A cell's number, NaN where it is blank.
@@ -344,10 +345,10 @@ mod tests {
         #[test]
         fn the_quick_way_agrees_with_the_careful_one(text in "[0-9]{0,2}(,(-?[0-9.]{0,3}(e-?[0-9])?| 1|nan|inf)){0,4}") {
             let layout = Layout { cells: vec![INDEX, 0, UNKNOWN, 1] };
-            let onward = format!("{text}\n1,1,1,1\n");
-            let line = Line { number: 1, text: text.as_bytes(), onward: onward.as_bytes(), ended: true, too_long: false };
-            if let Some(quick) = layout.plain_values(line) {
+            let line = Line { number: 1, text: text.as_bytes(), ended: true, too_long: false };
+            if let Some((quick, length)) = layout.plain_values(format!("{text}\n1,1,1,1\n").as_bytes()) {
                 let bits = |values: Values| values.map(f64::to_bits);
+                prop_assert_eq!(length, text.len() + 1);
                 prop_assert_eq!(&bits(quick)[..INDEX], &bits(layout.values(line).unwrap())[..INDEX]);
             }
         }
