@@ -1,8 +1,9 @@
 //! The prototype's `tenant-<id>.csv`: one line a request, columns of unequal length padded with blanks.
 //!
-//! The header names the columns, in any order; an unnamed one is the index and unknown ones are passed over. A cell is a
-//! decimal number, zero or more, or blank: not known. A line that holds anything else, or fewer or more cells than the header,
-//! is reported and left out. Lines of blanks only are padding.
+//! The header names the columns, in any order; an unnamed one is the index and unknown ones are passed over, as is
+//! `interarrival_times`, which says nothing that the arrivals do not. A cell is a decimal number, zero or more, or blank: not known.
+//! A line that holds anything else, or fewer or more cells than the header, is reported and left out. Lines of blanks only are
+//! padding.
 
 use std::io::Read;
 use std::path::Path;
@@ -15,8 +16,7 @@ use super::problem::{Problem, Problems};
 use crate::{Error, Result};
 
 /// Columns of the file that are read.
-const COLUMNS: [&str; 6] =
-    ["service_times", "arrival_times", "departure_times", "interarrival_times", "queueing_times", "queue_lens"];
+const COLUMNS: [&str; 5] = ["service_times", "arrival_times", "departure_times", "queueing_times", "queue_lens"];
 
 /// One line of the file. What is blank is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -29,8 +29,6 @@ pub struct PrototypeRequest {
     pub arrival_s: Option<f64>,
     /// When its inference ended, seconds on the same clock.
     pub departure_s: Option<f64>,
-    /// Time since the arrival before, seconds.
-    pub interarrival_s: Option<f64>,
     /// Time from its arrival to the start of its inference, seconds.
     pub queueing_s: Option<f64>,
     /// Requests waiting or in service on its arrival.
@@ -204,9 +202,8 @@ fn request(seq: u64, values: &Values) -> Option<PrototypeRequest> {
         service_s: known(0),
         arrival_s: known(1),
         departure_s: known(2),
-        interarrival_s: known(3),
-        queueing_s: known(4),
-        queue_len: known(5).map(|length| length.min(f64::from(u32::MAX)) as u32),
+        queueing_s: known(3),
+        queue_len: known(4).map(|length| length.min(f64::from(u32::MAX)) as u32),
     };
     (!values[..INDEX].iter().all(|value| value.is_nan())).then_some(request)
 }
@@ -251,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_request_and_a_blank_is_unknown() {
-        let text = format!("{HEADER}0,0.5,100.25,101.0,,0.25,3.0\n1,,102.5,,2.25,,\n,,,,,,\n");
+        let text = format!("{HEADER}0,0.5,100.25,101.0,,0.25,3.0\n1,,102.5,,,2.25,\n,,,,,,\n");
         let (requests, problems) = read_text(&text);
         assert_eq!(problems, [""; 0]);
         assert_eq!(requests.len(), 2, "a line of blanks is padding");
@@ -260,13 +257,12 @@ mod tests {
             service_s: Some(0.5),
             arrival_s: Some(100.25),
             departure_s: Some(101.0),
-            interarrival_s: None,
             queueing_s: Some(0.25),
             queue_len: Some(3),
         };
         assert_eq!(requests[0], first);
         let second =
-            PrototypeRequest { seq: 1, arrival_s: Some(102.5), interarrival_s: Some(2.25), ..Default::default() };
+            PrototypeRequest { seq: 1, arrival_s: Some(102.5), queueing_s: Some(2.25), ..Default::default() };
         assert_eq!(requests[1], second);
     }
 
@@ -331,13 +327,15 @@ mod tests {
             }
             let (requests, problems) = read_text(&text);
             prop_assert!(problems.is_empty(), "{:?}", problems);
-            let known: Vec<_> = rows.iter().enumerate().filter(|(_, row)| row.iter().any(Option::is_some)).collect();
+            // The fourth column, of gaps between arrivals, is not read.
+            let is_known = |row: &[Option<f64>; 6]| row.iter().enumerate().any(|(i, cell)| i != 3 && cell.is_some());
+            let known: Vec<_> = rows.iter().enumerate().filter(|(_, row)| is_known(row)).collect();
             prop_assert_eq!(requests.len(), known.len());
             for (request, (i, row)) in requests.iter().zip(known) {
                 let positive = row.map(|value| value.map(f64::abs));
                 prop_assert_eq!(request.seq, i as u64);
                 prop_assert_eq!([request.service_s, request.arrival_s, request.departure_s], &positive[..3]);
-                prop_assert_eq!([request.interarrival_s, request.queueing_s], &positive[3..5]);
+                prop_assert_eq!(request.queueing_s, positive[4]);
             }
         }
 
