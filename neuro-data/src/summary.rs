@@ -238,11 +238,7 @@ fn ordered_sections(samples: &[f64], keys: &mut [i64]) -> [[f64; 3]; SECTIONS] {
 }
 
 /// Sectioning intervals of mean, p75 and p95, within what was seen.
-fn section_intervals(
-    sections: &[[f64; 3]; SECTIONS],
-    values: [f64; 3],
-    (low, high): (f64, f64),
-) -> [(f64, f64); 3] {
+fn section_intervals(sections: &[[f64; 3]; SECTIONS], values: [f64; 3], (low, high): (f64, f64)) -> [(f64, f64); 3] {
     let k = SECTIONS as f64;
     std::array::from_fn(|i| {
         let value = values[i];
@@ -456,7 +452,9 @@ mod tests {
             }
             resample.truncate(n);
             let mean = mean(&resample);
-            for (draws, figure) in draws.iter_mut().zip([mean, quantile(&mut resample, 0.75), quantile(&mut resample, 0.95)]) {
+            for (draws, figure) in
+                draws.iter_mut().zip([mean, quantile(&mut resample, 0.75), quantile(&mut resample, 0.95)])
+            {
                 draws.push(figure);
             }
         }
@@ -490,9 +488,7 @@ mod tests {
                     z.exp()
                 })
                 .collect();
-            for (covered, (estimate, truth)) in
-                covered.iter_mut().zip(estimates(&samples).unwrap().iter().zip(truth))
-            {
+            for (covered, (estimate, truth)) in covered.iter_mut().zip(estimates(&samples).unwrap().iter().zip(truth)) {
                 let (lo, hi) = estimate.interval.unwrap();
                 *covered += usize::from(lo <= truth && truth <= hi);
             }

@@ -8,7 +8,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use memchr::{memchr2, memchr_iter};
+use memchr::{memchr_iter, memchr2};
 
 use super::decimal::{decimal, figures};
 use super::lines::{Line, Lines};
@@ -261,8 +261,7 @@ mod tests {
             queue_len: Some(3),
         };
         assert_eq!(requests[0], first);
-        let second =
-            PrototypeRequest { seq: 1, arrival_s: Some(102.5), queueing_s: Some(2.25), ..Default::default() };
+        let second = PrototypeRequest { seq: 1, arrival_s: Some(102.5), queueing_s: Some(2.25), ..Default::default() };
         assert_eq!(requests[1], second);
     }
 

@@ -131,7 +131,7 @@ struct GroupWriter {
 
 /// A column of the current row group, or one of those nested in it.
 enum Column {
-    Values(ArrowColumnWriter),
+    Values(Box<ArrowColumnWriter>),
     Names(NameRuns),
 }
 
@@ -156,7 +156,7 @@ impl GroupWriter {
         }
         if self.group.is_empty() {
             let writers = self.columns.create_column_writers(self.file.flushed_row_groups().len())?;
-            self.group = writers.into_iter().map(Column::Values).collect();
+            self.group = writers.into_iter().map(|writer| Column::Values(Box::new(writer))).collect();
             // A table of nested columns has more of them here than fields, and no names by their places.
             if self.group.len() == batch.num_columns() {
                 for (column, values) in self.group.iter_mut().zip(batch.columns()) {
