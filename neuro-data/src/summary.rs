@@ -9,8 +9,8 @@
 //! mean is a sum over its blocks, and its quantile is at most x where enough of its values are, whose number is a sum over its
 //! blocks too; the points of such sums follow from the first three moments of a block's sum (Cornish and Fisher). So no chance is
 //! involved, and an interval costs a few passes over the samples. Beyond, those passes cost more than all the rest of reading a
-//! campaign and tell no more than *sectioning*: the samples in order of time are cut into k = [`SECTIONS`] sections of equal length, and with θ the figure of all samples and θ_i that of section i the interval
-//! is θ ± t(k−1; 0.975) · sqrt(Σ (θ_i − θ)² / (k (k−1))). A section is far longer than a bootstrap block, so dependence is
+//! campaign and tell no more than *sectioning*: the samples in order of time are cut into k = [`SECTIONS`] sections of equal
+//! length, and with θ the figure of all samples and θ_i that of section i the interval is θ ± t(k−1; 0.975) · sqrt(Σ (θ_i − θ)² / (k (k−1))). A section is far longer than a bootstrap block, so dependence is
 //! respected at least as well, and deviations are taken from θ, so that a section's bias widens the interval.
 //!
 //! # References
