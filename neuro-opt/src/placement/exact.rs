@@ -43,6 +43,8 @@ pub struct Exact {
 
 /// Fills the one server of a problem and proves that no filling has more revenue, by branch and bound.
 ///
+/// A request counts if it is served wholly, so on one server splitting it is no choice: the optimum is that of integer splits too.
+///
 /// # Errors
 ///
 /// [`Error::OneServerOnly`], [`Error::UnsuitedProfiler`], [`Error::InvalidOption`], a profiler that cannot predict a server, or
