@@ -76,9 +76,8 @@ pub enum Error {
         action: String,
         /// What the server said.
         reason: String,
-        /// The client's error, where there is one.
-        #[source]
-        source: Option<Box<kube::Error>>,
+        /// The client's error, where there is one; its words are in the reason.
+        cause: Option<Box<kube::Error>>,
     },
     /// A namespace is not ours alone.
     #[cfg(feature = "kube")]

@@ -41,7 +41,7 @@ where
             Err(_) if attempt < ATTEMPTS => continue,
             Err(_) => {
                 let reason = format!("the API server does not answer within {} s", CALL_DEADLINE.as_secs());
-                return Err(Error::Kube { action: action.to_owned(), reason, source: None });
+                return Err(Error::Kube { action: action.to_owned(), reason, cause: None });
             }
         };
         if attempt == ATTEMPTS || !may_pass(&error) {
@@ -78,13 +78,13 @@ pub(crate) fn failed(action: &str, error: kube::Error) -> Error {
         kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
         other => other.to_string(),
     };
-    Error::Kube { action: action.to_owned(), reason, source: Some(Box::new(error)) }
+    Error::Kube { action: action.to_owned(), reason, cause: Some(Box::new(error)) }
 }
 
 /// Whether the server answered with this code.
 pub(crate) fn is_code(error: &Error, code: u16) -> bool {
-    let Error::Kube { source: Some(source), .. } = error else { return false };
-    matches!(source.as_ref(), kube::Error::Api(status) if status.code == code)
+    let Error::Kube { cause: Some(cause), .. } = error else { return false };
+    matches!(cause.as_ref(), kube::Error::Api(status) if status.code == code)
 }
 
 /// Applies an object on the server's side, as the owner of its fields.
