@@ -7,4 +7,5 @@ mod campaign;
 mod fake_cluster;
 mod operator;
 mod requests;
+mod rights;
 mod rollout;

@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 use crate::fake_cluster::{Behaviour, FakeCluster};
 use crate::rollout::ask;
 
-const NAMESPACE: &str = "neuro";
+pub(crate) const NAMESPACE: &str = "neuro";
 const REQUESTS: &str = "neuro.dev/inferencerequests";
 const SERVERS: &str = "neuro.dev/edgeservers";
 
 /// Puts requests that pay most first onto the first server with room for a replica each GB, in the order that it is told; rejects
 /// the others.
 #[derive(Default)]
-struct FirstFit {
+pub(crate) struct FirstFit {
     plans: AtomicUsize,
     backwards: AtomicBool,
     fails: Mutex<Option<PlanError>>,
@@ -95,7 +95,7 @@ impl Profiler for Tenth {
     }
 }
 
-fn operator(fake: &FakeCluster, planner: &Arc<FirstFit>) -> Operator {
+pub(crate) fn operator(fake: &FakeCluster, planner: &Arc<FirstFit>) -> Operator {
     let pods =
         PodSettings { namespace: NAMESPACE.into(), image: "neuro-app:test".into(), pull_policy: PullPolicy::Never };
     let mut params = OperatorParams::new(RolloutParams::new(Catalogue::built_in(), pods));
@@ -106,7 +106,7 @@ fn operator(fake: &FakeCluster, planner: &Arc<FirstFit>) -> Operator {
     Operator { client: fake.client(), params, planner, certifier: None, profiler: Arc::new(Tenth) }
 }
 
-fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
+pub(crate) fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
     let nodes = vec!["node-1", "node-2"];
     let fake = FakeCluster::start(Behaviour { nodes, chaos, watch_events, ..Behaviour::default() });
     fake.put("namespaces", "", NAMESPACE, json!({"metadata": {"name": NAMESPACE}}));
@@ -124,7 +124,7 @@ fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
     fake
 }
 
-fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f64) {
+pub(crate) fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f64) {
     let spec = json!({"app": "kalman-gru", "instances": instances, "rate": 5.0, "delaySeconds": 0.5, "sla": "p95", "payment": payment});
     let meta = json!({"name": name});
     fake.put(
@@ -135,14 +135,14 @@ fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f64) {
     );
 }
 
-fn status(fake: &FakeCluster, name: &str) -> Value {
+pub(crate) fn status(fake: &FakeCluster, name: &str) -> Value {
     let all = fake.objects(REQUESTS, NAMESPACE);
     all.into_iter()
         .find(|object| object["metadata"]["name"] == name)
         .map_or(Value::Null, |object| object["status"].clone())
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(tokio::time::Instant::now() < end, "waited in vain until {what}");
@@ -151,7 +151,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Runs the operator beside a test's script, which ends it.
-async fn beside(operator: Operator, script: impl Future<Output = ()>) {
+pub(crate) async fn beside(operator: Operator, script: impl Future<Output = ()>) {
     let stop = Arc::new(tokio::sync::Notify::new());
     let stopping = Arc::clone(&stop);
     let mut observer = |_: &OperatorEvent<'_>| {};
