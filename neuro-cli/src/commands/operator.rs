@@ -42,7 +42,7 @@ fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
     params.metrics = Some(args.metrics);
     let interrupt = interrupt_on_ctrl_c()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let operator = Operator {
             client: client().await?,
             params,
@@ -52,7 +52,10 @@ fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
         };
         operator.run(interrupt.requested(), &mut say).await?;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A search of the background may still be at work; nobody waits for it.
+    runtime.shutdown_background();
+    ended
 }
 
 fn say(event: &OperatorEvent<'_>) {
@@ -91,6 +94,11 @@ fn failed(error: neuro_opt::Error) -> PlanError {
 }
 
 impl Profiler for Knowledge {
+    fn knows(&self, kind: &str, app: &str) -> bool {
+        let knows = |bundle: &neuro_profiler::Bundle| bundle.app(app).is_ok();
+        self.catalogue.get(app).is_ok() && self.profiles.get(kind).is_some_and(knows)
+    }
+
     fn predict(&self, instance: &Instance, plan: &Plan) -> Result<Vec<Prediction>, PlanError> {
         let audit = placement::audit(&self.problem(instance)?, plan).map_err(failed)?;
         let prediction = |promise: placement::AuditedPromise| Prediction {

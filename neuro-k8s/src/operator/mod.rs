@@ -1,16 +1,22 @@
 //! The operator: requests and servers as custom resources, placed and kept placed.
 //!
 //! # Expected flow
-//! [`Operator::run`] watches [`InferenceRequest`]s and [`EdgeServer`]s. Whenever one changes, it gathers the open requests, asks the
-//! [`Planner`] for a plan within a time limit, gives it to the servers so that as little as possible moves, and rolls it out. A
-//! second planner, slower and with a proved bound, works in the background; its plan is taken when it earns more. At every look the
-//! measured latencies are read and the statuses, Events and metrics brought up to date.
+//! [`Operator::run`] is a `kube-runtime` controller over [`InferenceRequest`]s, [`EdgeServer`]s and the Deployments of its plan. Whenever
+//! one changes, it gathers the open requests, asks the [`Planner`] for a plan within a time limit, gives it to the servers so that as
+//! little as possible moves, and rolls it out. A second planner, slower and with a proved bound, works in the background; its plan is
+//! taken when it earns more. At every look the measured latencies are read and the statuses, Events and metrics brought up to date.
+//!
+//! What is reconciled is the namespace, not a request: a plan is one decision over all requests, and one that goes frees room for
+//! the others. So the controller has a single key, and is put together of `kube-runtime`'s [`applier`] and watchers rather than by its
+//! `Controller`, whose keys are the objects it watches. Gathering changes, repeating after failures, and ending what was begun before
+//! it stops are the applier's.
 //!
 //! # Guarantees
 //! - It goes by what is, not by what happened: a missed event or a restart changes nothing in the end. What runs already is read from
 //!   the cluster.
 //! - A plan that earns no more than what runs, and holds, changes nothing.
 //! - Where the planner fails or the profiler is out of its range, the last good plan stays; requests that it does not hold wait.
+//! - A request or a server that no profiler can speak of keeps nobody else from being planned.
 //! - What is made for a request is owned by it: the cluster removes it with the request, even when the operator is not there.
 //! - Two operators in one namespace: the second ends with an error.
 //!
@@ -22,26 +28,31 @@ mod metrics;
 mod moves;
 mod planner;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, Stream, StreamExt, future, stream};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::{self, Action};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::runtime::reflector::{self, store::Writer};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
+use kube::runtime::{WatchStreamExt, applier, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use neuro_data::instance::{Instance, Request, Server};
-use neuro_data::plan::{Assignment, Plan, RejectionCode};
+use neuro_data::plan::{Assignment, Plan, Rejection, RejectionCode};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 pub use self::crd::{
     EdgeServer, EdgeServerSpec, InferenceRequest, InferenceRequestSpec, InferenceRequestStatus, NodeAssignment, Phase,
@@ -64,7 +75,7 @@ pub struct OperatorParams {
     pub solve_limit: Duration,
     /// Time of the planner in the background.
     pub certify_limit: Duration,
-    /// How long changes are gathered before they are acted on.
+    /// Changes are gathered until none has come for so long.
     pub settle: Duration,
     /// Time between looks at the cluster when nothing changes.
     pub resync: Duration,
@@ -134,103 +145,127 @@ const NAME: &str = "neuro-operator";
 const SAME_REVENUE: f64 = 1e-9;
 
 impl Operator {
-    /// Works until `stop` is ready.
+    /// Works until `stop` is ready, and ends the look at the cluster that it is in.
     ///
     /// # Errors
     /// The metrics' address cannot be bound; another operator has the namespace or takes it over; the server refuses to let it in.
     pub async fn run(self, stop: impl Future<Output = ()>, observer: &mut dyn FnMut(&OperatorEvent<'_>)) -> Result<()> {
-        let namespace = self.params.rollout.pods.namespace.clone();
-        let lease = Lease::take(&self.client, &namespace, NAME, self.params.lease).await?;
-        let changed = Arc::new(Notify::new());
-        let (requests, writer) = reflector::store::<InferenceRequest>();
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(feed(Api::namespaced(self.client.clone(), &namespace), writer, Arc::clone(&changed)));
-        let (servers, writer) = reflector::store::<EdgeServer>();
-        tasks.spawn(feed(Api::namespaced(self.client.clone(), &namespace), writer, Arc::clone(&changed)));
+        let (client, params) = (self.client.clone(), self.params.clone());
+        let namespace = &params.rollout.pods.namespace;
+        let lease = Lease::take(&client, namespace, NAME, params.lease).await?;
         let metrics = Arc::new(Mutex::new(Metrics::default()));
-        if let Some(address) = self.params.metrics {
+        let mut tasks = tokio::task::JoinSet::new();
+        if let Some(address) = params.metrics {
             let listener = tokio::net::TcpListener::bind(address).await.map_err(Error::io("listen on", address))?;
             tasks.spawn(serve(listener, Arc::clone(&metrics)));
         }
+        let (requests, writer) = reflector::store::<InferenceRequest>();
+        let requests_changed = changes(Api::namespaced(client.clone(), namespace), writer);
+        let (servers, writer) = reflector::store::<EdgeServer>();
+        let servers_changed = changes(Api::namespaced(client.clone(), namespace), writer);
+        let placed = watcher::Config::default().labels(&params.rollout.selector());
+        let placed_changed = watcher(Api::<Deployment>::namespaced(client.clone(), namespace), placed)
+            .default_backoff()
+            .filter_map(|event| future::ready(matches!(event, Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_))).then_some(())));
+
         let reporter = Reporter { controller: NAME.to_owned(), instance: None };
-        let (certified, mut certificates) = mpsc::unbounded_channel();
-        let mut world = World {
-            recorder: Recorder::new(self.client.clone(), reporter),
+        let (certified, certificates) = mpsc::unbounded_channel();
+        let world = tokio::sync::Mutex::new(World {
+            recorder: Recorder::new(client.clone(), reporter),
             operator: self,
+            observer,
             good: None,
+            told: BTreeSet::new(),
             metrics,
             certified,
-        };
-        let mut stop = std::pin::pin!(stop);
-        let resync = world.operator.params.resync;
-        let settle = world.operator.params.settle;
-        let mut pause = resync;
-        tokio::select! {
-            () = &mut stop => return finish(lease, tasks).await,
-            _ = async { (requests.wait_until_ready().await, servers.wait_until_ready().await) } => {}
-        }
-        loop {
+        });
+        let certificates =
+            stream::unfold(certificates, |mut certificates| async { Some((certificates.recv().await?, certificates)) });
+        let certificates_taken =
+            certificates.then(|certificate| async { world.lock().await.take_certificate(certificate).await });
+
+        let (key, keys) = one_key(namespace);
+        let changed = stream::select_all([
+            requests_changed.boxed_local(),
+            servers_changed.boxed_local(),
+            placed_changed.boxed_local(),
+            certificates_taken.boxed_local(),
+        ]);
+        let queue = changed.map(|()| Ok::<_, Infallible>(key.clone())).take_until(stop);
+        let failures = AtomicU32::new(0);
+        let look = async || {
             if lease.is_lost() {
-                return Err(Error::NamespaceInUse { namespace, holder: "another operator".to_owned() });
+                let (namespace, holder) = (namespace.clone(), "another operator".to_owned());
+                return Err(Error::NamespaceInUse { namespace, holder });
             }
-            let look = async { world.reconcile(&requests.state(), &servers.state(), observer).await };
-            let looked =
-                tokio::select! { looked = look => looked, () = &mut stop => return finish(lease, tasks).await };
-            {
-                let mut metrics = world.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-                metrics.reconciliations += 1;
-                metrics.failures += u64::from(looked.is_err());
+            // The other of the two says when it is.
+            if requests.wait_until_ready().now_or_never().is_none() || servers.wait_until_ready().now_or_never().is_none() {
+                return Ok(Action::await_change());
             }
-            pause = match &looked {
-                Ok(()) => resync,
-                // Twice as long each time, up to the usual time between looks.
-                Err(error) => {
-                    observer(&OperatorEvent::Failed { error });
-                    if pause == resync { settle.max(Duration::from_millis(100)) } else { (pause * 2).min(resync) }
+            world.lock().await.look(&requests.state(), &servers.state()).await?;
+            failures.store(0, Ordering::Relaxed);
+            Ok(Action::requeue(params.resync))
+        };
+        // Twice as long each time, up to the usual time between looks.
+        let again = |_: Arc<Namespace>, _: &Error, _: Arc<()>| {
+            let doublings = failures.fetch_add(1, Ordering::Relaxed).min(16);
+            Action::requeue((params.settle.max(Duration::from_millis(100)) * (1 << doublings)).min(params.resync))
+        };
+        let config = controller::Config::default().debounce(params.settle);
+        let looks = applier(|_, _| Box::pin(look()), again, Arc::new(()), keys, queue, config);
+        {
+            let mut looks = std::pin::pin!(looks);
+            while let Some(looked) = looks.next().await {
+                if let Err(controller::Error::ReconcilerFailed(lost @ Error::NamespaceInUse { .. }, _)) = looked {
+                    return Err(lost);
                 }
-            };
-            tokio::select! {
-                () = changed.notified() => tokio::time::sleep(settle).await,
-                () = tokio::time::sleep(pause) => {}
-                Some(certificate) = certificates.recv() => world.take_certificate(certificate).await,
-                () = &mut stop => return finish(lease, tasks).await,
             }
         }
+        lease.release().await;
+        Ok(())
     }
 }
 
-async fn finish(lease: Lease, tasks: tokio::task::JoinSet<()>) -> Result<()> {
-    drop(tasks);
-    lease.release().await;
-    Ok(())
+/// The only thing that is reconciled, and a store that holds nothing else.
+fn one_key(namespace: &str) -> (ObjectRef<Namespace>, Store<Namespace>) {
+    let (store, mut writer) = reflector::store::<Namespace>();
+    let mut object = Namespace::default();
+    object.metadata.name = Some(namespace.to_owned());
+    let key = ObjectRef::from_obj(&object);
+    for event in [watcher::Event::Init, watcher::Event::InitApply(object), watcher::Event::InitDone] {
+        writer.apply_watcher_event(&event);
+    }
+    (key, store)
 }
 
-/// Keeps a store as the cluster is and says when a specification changed.
-async fn feed<K>(api: Api<K>, writer: Writer<K>, changed: Arc<Notify>)
+/// Keeps a store as the cluster is, and says when a specification changed.
+fn changes<K>(api: Api<K>, writer: Writer<K>) -> impl Stream<Item = ()>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff().reflect(writer));
     let mut generations: HashMap<Option<String>, Option<i64>> = HashMap::new();
-    while let Some(event) = events.next().await {
-        match event {
+    let events = watcher(api, watcher::Config::default()).default_backoff().reflect(writer);
+    events.filter_map(move |event| {
+        let has_changed = match event {
             // A new status is no new specification.
             Ok(watcher::Event::Apply(object)) => {
-                let (uid, generation) = (object.uid(), object.meta().generation);
-                if generations.insert(uid, generation) != Some(generation) {
-                    changed.notify_one();
-                }
+                let generation = object.meta().generation;
+                generations.insert(object.uid(), generation) != Some(generation)
             }
-            Ok(watcher::Event::InitApply(object)) => drop(generations.insert(object.uid(), object.meta().generation)),
+            Ok(watcher::Event::InitApply(object)) => {
+                generations.insert(object.uid(), object.meta().generation);
+                false
+            }
             Ok(watcher::Event::Delete(object)) => {
                 generations.remove(&object.uid());
-                changed.notify_one();
+                true
             }
-            Ok(watcher::Event::InitDone) => changed.notify_one(),
+            Ok(watcher::Event::InitDone) => true,
             // The stream begins anew by itself.
-            Ok(watcher::Event::Init) | Err(_) => {}
-        }
-    }
+            Ok(watcher::Event::Init) | Err(_) => false,
+        };
+        future::ready(has_changed.then_some(()))
+    })
 }
 
 async fn serve(listener: tokio::net::TcpListener, metrics: Arc<Mutex<Metrics>>) {
@@ -245,61 +280,81 @@ async fn serve(listener: tokio::net::TcpListener, metrics: Arc<Mutex<Metrics>>) 
 
 /// What is being kept up.
 struct Good {
-    /// Of the instance that was planned for.
+    /// Of everything that was asked for.
     fingerprint: String,
+    /// What was planned for.
     instance: Instance,
+    /// What could not be planned for.
+    unknown: Vec<Rejection>,
     plan: Plan,
     predictions: Vec<Prediction>,
     /// Why this is not the plan that was wanted.
     fallback: Option<String>,
 }
 
+impl Good {
+    fn rejection(&self, request: &str) -> Option<&Rejection> {
+        self.plan.rejected.iter().chain(&self.unknown).find(|rejection| rejection.request == request)
+    }
+}
+
+/// A plan, what it gets, and why it is not the one that was wanted.
+type Decision = (Plan, Vec<Prediction>, Option<String>);
+
 /// A plan from the background and the fingerprint of the instance that it is for.
 type Certificate = (String, Result<Plan, PlanError>);
 
-struct World {
+struct World<'a> {
     operator: Operator,
+    observer: &'a mut dyn FnMut(&OperatorEvent<'_>),
     recorder: Recorder,
     good: Option<Good>,
+    /// The uids of servers that nobody can plan for, each told of once.
+    told: BTreeSet<String>,
     metrics: Arc<Mutex<Metrics>>,
     certified: mpsc::UnboundedSender<Certificate>,
 }
 
-impl World {
+impl World<'_> {
+    /// A look at the cluster, and an account of it.
+    async fn look(&mut self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> Result<()> {
+        let looked = self.reconcile(requests, servers).await;
+        if let Err(error) = &looked {
+            (self.observer)(&OperatorEvent::Failed { error });
+        }
+        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.reconciliations += 1;
+        metrics.failures += u64::from(looked.is_err());
+        looked
+    }
+
     /// Compares the cluster with what it should be, and changes what differs.
-    async fn reconcile(
-        &mut self,
-        requests: &[Arc<InferenceRequest>],
-        servers: &[Arc<EdgeServer>],
-        observer: &mut dyn FnMut(&OperatorEvent<'_>),
-    ) -> Result<()> {
-        let instance = gather(requests, servers);
+    async fn reconcile(&mut self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> Result<()> {
+        let asked = gather(requests, servers);
         let rollout = self.rollout(requests, servers);
-        let fingerprint = short_hash(&serde_json::to_string(&instance).map_err(|e| Error::Load(e.to_string()))?);
+        let fingerprint = short_hash(&serde_json::to_string(&asked).map_err(|e| Error::Load(e.to_string()))?);
         let stands = self.good.as_ref().is_some_and(|good| good.fingerprint == fingerprint && good.fallback.is_none());
         if !stands {
             let running = rollout::running(&self.operator.client, &rollout).await?;
-            let planned = self.plan(self.operator.planner.clone(), &instance, self.operator.params.solve_limit).await;
             let before = self.good.as_ref().and_then(|good| good.fallback.clone());
-            let good = self.decide(planned, instance, fingerprint, &running).await;
+            let good = self.decide_all(asked, fingerprint, &running).await;
             match &good.fallback {
                 Some(reason) if before.as_ref() == Some(reason) => {}
                 Some(reason) => {
-                    observer(&OperatorEvent::KeptLastGood { reason });
+                    (self.observer)(&OperatorEvent::KeptLastGood { reason });
                     for request in requests {
-                        self.tell(request, EventType::Warning, "LastGoodPlan", reason.clone()).await;
+                        self.tell(request.as_ref(), EventType::Warning, "LastGoodPlan", reason.clone()).await;
                     }
                 }
                 None => {
-                    observer(&OperatorEvent::Planned {
-                        plan: &good.plan,
-                        moves: moves(&good.plan.assignments, &running),
-                    });
+                    let moves = moves(&good.plan.assignments, &running);
+                    (self.observer)(&OperatorEvent::Planned { plan: &good.plan, moves });
                     self.certify(&good);
                 }
             }
             self.good = Some(good);
         }
+        self.tell_unknown(requests, servers).await;
         let Some(good) = &self.good else { return Ok(()) };
         rollout::apply(&self.operator.client, &good.plan, &good.instance, &rollout, None, false).await?;
         let statuses = rollout::status(&self.operator.client, &rollout).await?;
@@ -314,6 +369,18 @@ impl World {
         }
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner).requests = phases;
         Ok(())
+    }
+
+    /// Says of servers whose kind no profiler knows that they are not used.
+    async fn tell_unknown(&mut self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) {
+        let knows = |kind: &str| requests.iter().any(|request| self.operator.profiler.knows(kind, &request.spec.app));
+        let unknown: Vec<_> = servers.iter().filter(|server| !requests.is_empty() && !knows(&server.spec.kind)).collect();
+        for server in unknown {
+            if self.told.insert(server.uid().unwrap_or_default()) {
+                let note = format!("no profiler knows an open request on servers of kind {}", server.spec.kind);
+                self.tell(server.as_ref(), EventType::Warning, "UnknownKind", note).await;
+            }
+        }
     }
 
     /// Where to roll out: each server's node, each request the owner of what is made for it.
@@ -344,15 +411,32 @@ impl World {
         predicted.unwrap_or_else(|e| Err(PlanError::Failed(e.to_string())))
     }
 
+    /// Decides on everything that was asked for.
+    async fn decide_all(&self, asked: Instance, fingerprint: String, running: &[Assignment]) -> Good {
+        let (known, mut unknown) = without_unknown(&asked, self.operator.profiler.as_ref());
+        let has = |instance: &Instance, a: &Assignment| {
+            instance.requests.iter().any(|request| request.id == a.request)
+                && instance.servers.iter().any(|server| server.name == a.server)
+        };
+        let (instance, planned) = match running.iter().find(|a| has(&asked, a) && !has(&known, a)) {
+            Some(a) => {
+                let why = format!("{} runs on {} and no profiler knows it there", a.request, a.server);
+                (asked, Err(PlanError::OutsideRange(why)))
+            }
+            None => {
+                let planner = Arc::clone(&self.operator.planner);
+                let planned = self.plan(planner, &known, self.operator.params.solve_limit).await;
+                (known, planned)
+            }
+        };
+        let (plan, predictions, fallback) = self.decide(planned, &instance, running).await;
+        unknown.retain(|rejection| plan.assignments.iter().all(|a| a.request != rejection.request));
+        Good { fingerprint, instance, unknown, plan, predictions, fallback }
+    }
+
     /// Chooses between a new plan and what runs.
-    async fn decide(
-        &self,
-        planned: Result<Plan, PlanError>,
-        instance: Instance,
-        fingerprint: String,
-        running: &[Assignment],
-    ) -> Good {
-        let kept = still_whole(running, &instance);
+    async fn decide(&self, planned: Result<Plan, PlanError>, instance: &Instance, running: &[Assignment]) -> Decision {
+        let kept = still_whole(running, instance);
         let (new, why) = match planned {
             Ok(mut plan) => {
                 with_fewest_moves(&mut plan, running, &instance.servers);
@@ -366,28 +450,26 @@ impl World {
         };
         let mut fallback = why.map(|why| why.to_string());
         if let (Some(plan), None) = (&new, &fallback) {
-            match self.predict(&instance, plan).await {
+            match self.predict(instance, plan).await {
                 Err(error) => fallback = Some(error.to_string()),
                 Ok(predictions) => {
                     let plan = with_predictions(plan.clone(), &predictions);
-                    let old = keeping(&kept, &instance, Some(&plan));
+                    let old = keeping(&kept, instance, Some(&plan));
                     if old.objective < plan.objective - SAME_REVENUE || moves(&plan.assignments, running) == 0 {
-                        return Good { fingerprint, instance, plan, predictions, fallback: None };
+                        return (plan, predictions, None);
                     }
                     // What runs earns as much: it stays if it holds under the present loads.
-                    return match self.predict(&instance, &old).await {
-                        Ok(predictions) if all_hold(&predictions, &instance) => {
-                            let plan = with_predictions(old, &predictions);
-                            Good { fingerprint, instance, plan, predictions, fallback: None }
+                    return match self.predict(instance, &old).await {
+                        Ok(predictions) if all_hold(&predictions, instance) => {
+                            (with_predictions(old, &predictions), predictions, None)
                         }
-                        _ => Good { fingerprint, instance, plan, predictions, fallback: None },
+                        _ => (plan, predictions, None),
                     };
                 }
             }
         }
-        let plan = keeping(&kept, &instance, new.as_ref());
         // Out of its range the profiler says nothing that could be shown.
-        Good { fingerprint, instance, plan, predictions: Vec::new(), fallback }
+        (keeping(&kept, instance, new.as_ref()), Vec::new(), fallback)
     }
 
     /// Starts the planner of the background.
@@ -406,20 +488,19 @@ impl World {
 
     /// Takes what the background found: its bound, and its plan where that earns more.
     async fn take_certificate(&mut self, (fingerprint, certificate): Certificate) {
-        let Some(good) = self.good.as_ref().filter(|good| good.fingerprint == fingerprint && good.fallback.is_none())
-        else {
-            return;
-        };
-        let Ok(certified) = certificate else { return };
+        let stands = |good: &&Good| good.fingerprint == fingerprint && good.fallback.is_none();
+        let (Some(good), Ok(certified)) = (self.good.as_ref().filter(stands), certificate) else { return };
         let bound = certified.bound;
-        if certified.objective > good.plan.objective + SAME_REVENUE {
-            let (instance, running) = (good.instance.clone(), good.plan.assignments.clone());
-            let better = self.decide(Ok(certified), instance, fingerprint, &running).await;
-            if better.fallback.is_none() {
-                self.good = Some(better);
-            }
+        let is_better = certified.objective > good.plan.objective + SAME_REVENUE;
+        let better = match is_better {
+            true => Some(self.decide(Ok(certified), &good.instance, &good.plan.assignments).await),
+            false => None,
+        };
+        let Some(good) = &mut self.good else { return };
+        if let Some((plan, predictions, None)) = better {
+            (good.plan, good.predictions) = (plan, predictions);
         }
-        if let (Some(good), Some(bound)) = (&mut self.good, bound) {
+        if let Some(bound) = bound {
             good.plan.bound = Some(bound);
             let relative = (bound - good.plan.objective).max(0.0) / good.plan.objective;
             good.plan.gap = (good.plan.objective > 0.0).then_some(relative);
@@ -489,7 +570,10 @@ impl World {
     }
 
     /// Emits an Event. One that is lost is no reason to stop.
-    async fn tell(&self, request: &InferenceRequest, type_: EventType, reason: &str, note: String) {
+    async fn tell<K>(&self, about: &K, type_: EventType, reason: &str, note: String)
+    where
+        K: Resource<DynamicType = ()>,
+    {
         let event = Event {
             type_,
             reason: reason.to_owned(),
@@ -498,7 +582,7 @@ impl World {
             action: "Place".to_owned(),
             secondary: None,
         };
-        let about = request.object_ref(&());
+        let about = about.object_ref(&());
         let _ = retrying("emit an Event", || async { self.recorder.publish(&event, &about).await }).await;
     }
 }
@@ -526,13 +610,32 @@ fn gather(requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> In
     instance
 }
 
+/// Leaves out what nobody can plan for: servers of a kind on which no application of a request is known, and requests whose
+/// application is not known on every kind that is left.
+fn without_unknown(asked: &Instance, profiler: &dyn Profiler) -> (Instance, Vec<Rejection>) {
+    let mut known = asked.clone();
+    known.servers.retain(|server| asked.requests.iter().any(|request| profiler.knows(&server.kind, &request.app)));
+    let Instance { servers, requests } = &mut known;
+    let mut unknown = Vec::new();
+    requests.retain(|request| {
+        let stranger = servers.iter().find(|server| !profiler.knows(&server.kind, &request.app));
+        unknown.extend(stranger.map(|server| Rejection {
+            request: request.id.clone(),
+            code: RejectionCode::OutsideTrainedRange,
+            detail: format!("no profiler knows {} on servers of kind {}", request.app, server.kind),
+        }));
+        stranger.is_none()
+    });
+    (known, unknown)
+}
+
 fn nothing_to_do(instance: &Instance) -> Plan {
     let mut plan = keeping(&[], instance, None);
     plan.method = "nothing to do".to_owned();
     plan.rejected = instance
         .requests
         .iter()
-        .map(|request| neuro_data::plan::Rejection {
+        .map(|request| Rejection {
             request: request.id.clone(),
             code: RejectionCode::MemoryExceeded,
             detail: "there is no server".to_owned(),
@@ -591,8 +694,7 @@ fn phase_of(name: &str, good: &Good, statuses: &[PlacedStatus]) -> Phase {
     let placed = good.plan.assignments.iter().any(|assignment| assignment.request == name);
     let mut here = statuses.iter().filter(|status| status.promise.request == name).peekable();
     if !placed {
-        let rejected = good.plan.rejected.iter().any(|rejection| rejection.request == name);
-        return if rejected { Phase::Rejected } else { Phase::Pending };
+        return if good.rejection(name).is_some() { Phase::Rejected } else { Phase::Pending };
     }
     let all_ready = here.peek().is_some() && here.all(|status| status.ready >= status.instances);
     if all_ready { Phase::Running } else { Phase::Placed }
@@ -611,7 +713,7 @@ fn status_of(
     let here: Vec<&PlacedStatus> = statuses.iter().filter(|status| status.promise.request == name).collect();
     let phase = phase_of(&name, good, statuses);
     let assigned = good.plan.assignments.iter().filter(|assignment| assignment.request == name);
-    let rejection = good.plan.rejected.iter().find(|rejection| rejection.request == name);
+    let rejection = good.rejection(&name);
     let worst = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
     let measured = worst(&mut here.iter().filter_map(|status| status.measured_s));
     let (kept, kept_reason) = match measured {

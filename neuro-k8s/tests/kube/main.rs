@@ -9,3 +9,4 @@ mod operator;
 mod requests;
 mod rights;
 mod rollout;
+mod rules;

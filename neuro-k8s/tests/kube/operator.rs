@@ -84,6 +84,10 @@ impl Planner for FirstFit {
 struct Tenth;
 
 impl Profiler for Tenth {
+    fn knows(&self, kind: &str, app: &str) -> bool {
+        kind == "edge-a" && app != "stranger"
+    }
+
     fn predict(&self, _: &Instance, plan: &Plan) -> Result<Vec<Prediction>, PlanError> {
         let prediction = |a: &Assignment| Prediction {
             request: a.request.clone(),
@@ -125,7 +129,11 @@ pub(crate) fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
 }
 
 pub(crate) fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f64) {
-    let spec = json!({"app": "kalman-gru", "instances": instances, "rate": 5.0, "delaySeconds": 0.5, "sla": "p95", "payment": payment});
+    request_of(fake, name, "kalman-gru", instances, payment);
+}
+
+fn request_of(fake: &FakeCluster, name: &str, app: &str, instances: u32, payment: f64) {
+    let spec = json!({"app": app, "instances": instances, "rate": 5.0, "delaySeconds": 0.5, "sla": "p95", "payment": payment});
     let meta = json!({"name": name});
     fake.put(
         REQUESTS,
@@ -271,6 +279,37 @@ async fn the_last_good_plan_stays_while_the_profiler_is_out_of_its_range_or_the_
         // Once it knows again, the one that waited is served.
         *planner.fails.lock().unwrap() = None;
         until("both run", || ["a", "b"].iter().all(|name| status(&fake, name)["phase"] == "Running")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_no_profiler_knows_keeps_nobody_else_from_being_placed() {
+    let fake = cluster(0.0, 0);
+    let spec = json!({"node": "node-9", "kind": "edge-z", "memory": "64G"});
+    let server = json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "EdgeServer", "metadata": {"name": "edge-9"}, "spec": spec});
+    fake.put(SERVERS, NAMESPACE, "edge-9", server);
+    let planner = Arc::new(FirstFit::default());
+    beside(operator(&fake, &planner), async {
+        request(&fake, "a", 2, 3.0);
+        request_of(&fake, "b", "stranger", 1, 9.0);
+        until("the known one runs", || status(&fake, "a")["phase"] == "Running").await;
+        until("the unknown one is rejected", || status(&fake, "b")["phase"] == "Rejected").await;
+        assert_eq!(status(&fake, "b")["rejection"]["code"], "OutsideTrainedRange");
+        // No room but on the server of the unknown kind, which is left out and told so.
+        request(&fake, "c", 9, 1.0);
+        until("there is no room", || status(&fake, "c")["rejection"]["code"] == "MemoryExceeded").await;
+        let events = fake.objects("events.k8s.io/events", NAMESPACE);
+        let told: Vec<_> = events.iter().filter(|event| event["reason"] == "UnknownKind").collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0]["regarding"]["name"], "edge-9");
+        // What runs and is no longer known stays as it is.
+        let edited = json!({"node": "node-1", "kind": "edge-z", "memory": "4G"});
+        let server = json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "EdgeServer", "metadata": {"name": "edge-1"}, "spec": edited});
+        fake.put(SERVERS, NAMESPACE, "edge-1", server);
+        let said = || status(&fake, "a")["conditions"].to_string().contains("no profiler knows it there");
+        until("the last good plan is kept", said).await;
+        assert_eq!(status(&fake, "a")["phase"], "Running");
     })
     .await;
 }
