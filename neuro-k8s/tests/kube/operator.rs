@@ -284,6 +284,24 @@ async fn the_last_good_plan_stays_while_the_profiler_is_out_of_its_range_or_the_
 }
 
 #[tokio::test]
+async fn what_others_remove_is_made_anew_at_once() {
+    let fake = cluster(0.0, 0);
+    let planner = Arc::new(FirstFit::default());
+    let mut operator = operator(&fake, &planner);
+    // Nothing is looked at by the clock.
+    operator.params.resync = Duration::from_secs(600);
+    beside(operator, async {
+        request(&fake, "a", 2, 3.0);
+        let uid = || fake.objects("apps/deployments", NAMESPACE).first().map(|object| object["metadata"]["uid"].clone());
+        until("it is placed", || uid().is_some()).await;
+        let first = uid();
+        fake.remove("apps/deployments", NAMESPACE, fake.objects("apps/deployments", NAMESPACE)[0]["metadata"]["name"].as_str().unwrap());
+        until("it is placed anew", || uid().is_some() && uid() != first).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_no_profiler_knows_keeps_nobody_else_from_being_placed() {
     let fake = cluster(0.0, 0);
     let spec = json!({"node": "node-9", "kind": "edge-z", "memory": "64G"});

@@ -176,6 +176,11 @@ impl FakeCluster {
         self.shared.put(resource, namespace, name, object);
     }
 
+    /// Removes an object as somebody else would.
+    pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
+        self.shared.remove(resource, namespace, name);
+    }
+
     /// Everything that a run or a plan could leave.
     pub fn leftovers(&self, namespace: &str) -> Vec<String> {
         let kinds = ["apps/deployments", "services", "pods", "coordination.k8s.io/leases"];
