@@ -15,6 +15,7 @@ use neuro_k8s::operator::{
 };
 use neuro_k8s::rollout::RolloutParams;
 use neuro_opt::placement::{self, DecomposedParams, LnsParams, Problem, Profiles};
+use neuro_profiler::Bundle;
 
 use super::place::pod_settings;
 use super::read_catalogue;
@@ -50,7 +51,11 @@ fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
             certifier: Some(Arc::new(Decomposition { knowledge: Arc::clone(&knowledge), seed: args.seed })),
             profiler: knowledge,
         };
-        operator.run(interrupt.requested(), &mut say).await?;
+        // Ctrl-C once ends the look at the cluster that is under way, twice does not wait for it.
+        tokio::select! {
+            ended = operator.run(interrupt.requested(), &mut say) => ended?,
+            () = interrupt.stopped_now() => {}
+        }
         Ok(ExitCode::SUCCESS)
     });
     // A search of the background may still be at work; nobody waits for it.
@@ -95,7 +100,7 @@ fn failed(error: neuro_opt::Error) -> PlanError {
 
 impl Profiler for Knowledge {
     fn knows(&self, kind: &str, app: &str) -> bool {
-        let knows = |bundle: &neuro_profiler::Bundle| bundle.app(app).is_ok();
+        let knows = |bundle: &Bundle| neuro_profiler::Profiler::apps(bundle).iter().any(|known| known == app);
         self.catalogue.get(app).is_ok() && self.profiles.get(kind).is_some_and(knows)
     }
 

@@ -284,18 +284,11 @@ struct Good {
     fingerprint: String,
     /// What was planned for.
     instance: Instance,
-    /// What could not be planned for.
-    unknown: Vec<Rejection>,
+    /// Its rejections also name what could not be planned for.
     plan: Plan,
     predictions: Vec<Prediction>,
     /// Why this is not the plan that was wanted.
     fallback: Option<String>,
-}
-
-impl Good {
-    fn rejection(&self, request: &str) -> Option<&Rejection> {
-        self.plan.rejected.iter().chain(&self.unknown).find(|rejection| rejection.request == request)
-    }
 }
 
 /// A plan, what it gets, and why it is not the one that was wanted.
@@ -429,9 +422,10 @@ impl World<'_> {
                 (known, planned)
             }
         };
-        let (plan, predictions, fallback) = self.decide(planned, &instance, running).await;
+        let (mut plan, predictions, fallback) = self.decide(planned, &instance, running).await;
         unknown.retain(|rejection| plan.assignments.iter().all(|a| a.request != rejection.request));
-        Good { fingerprint, instance, unknown, plan, predictions, fallback }
+        plan.rejected.extend(unknown);
+        Good { fingerprint, instance, plan, predictions, fallback }
     }
 
     /// Chooses between a new plan and what runs.
@@ -498,7 +492,10 @@ impl World<'_> {
         };
         let Some(good) = &mut self.good else { return };
         if let Some((plan, predictions, None)) = better {
-            (good.plan, good.predictions) = (plan, predictions);
+            let before = std::mem::replace(&mut good.plan, plan);
+            let is_unknown = |r: &Rejection| good.instance.requests.iter().all(|request| request.id != r.request);
+            good.plan.rejected.extend(before.rejected.into_iter().filter(is_unknown));
+            good.predictions = predictions;
         }
         if let Some(bound) = bound {
             good.plan.bound = Some(bound);
@@ -694,7 +691,8 @@ fn phase_of(name: &str, good: &Good, statuses: &[PlacedStatus]) -> Phase {
     let placed = good.plan.assignments.iter().any(|assignment| assignment.request == name);
     let mut here = statuses.iter().filter(|status| status.promise.request == name).peekable();
     if !placed {
-        return if good.rejection(name).is_some() { Phase::Rejected } else { Phase::Pending };
+        let rejected = good.plan.rejected.iter().any(|rejection| rejection.request == name);
+        return if rejected { Phase::Rejected } else { Phase::Pending };
     }
     let all_ready = here.peek().is_some() && here.all(|status| status.ready >= status.instances);
     if all_ready { Phase::Running } else { Phase::Placed }
@@ -713,7 +711,7 @@ fn status_of(
     let here: Vec<&PlacedStatus> = statuses.iter().filter(|status| status.promise.request == name).collect();
     let phase = phase_of(&name, good, statuses);
     let assigned = good.plan.assignments.iter().filter(|assignment| assignment.request == name);
-    let rejection = good.rejection(&name);
+    let rejection = good.plan.rejected.iter().find(|rejection| rejection.request == name);
     let worst = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
     let measured = worst(&mut here.iter().filter_map(|status| status.measured_s));
     let (kept, kept_reason) = match measured {
