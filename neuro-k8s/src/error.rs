@@ -69,7 +69,9 @@ pub enum Error {
         reason: String,
     },
     /// A run was given up, and something of it is there still.
-    #[error("run {run_id} was given up and not all of it is gone: {left}; neuro destroy --run {run_id} removes the rest")]
+    #[error(
+        "run {run_id} was given up and not all of it is gone: {left}; neuro destroy --run {run_id} removes the rest"
+    )]
     NotCleaned {
         /// The run.
         run_id: String,

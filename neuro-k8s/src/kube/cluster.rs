@@ -148,7 +148,12 @@ where
 
 /// Deletes the objects of a kind that are not in `asked`, which holds the uids of those that were asked to go; returns all that
 /// are there still, by kind and name.
-async fn delete<K>(client: &Client, namespace: &str, selector: &str, asked: &mut BTreeSet<String>) -> Result<Vec<String>>
+async fn delete<K>(
+    client: &Client,
+    namespace: &str,
+    selector: &str,
+    asked: &mut BTreeSet<String>,
+) -> Result<Vec<String>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {

@@ -29,7 +29,6 @@ mod moves;
 mod planner;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -37,7 +36,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{FutureExt, Stream, StreamExt, future, stream};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -62,7 +61,7 @@ use self::metrics::{Metrics, labels};
 use self::moves::{moves, with_fewest_moves};
 pub use self::planner::{PlanError, Planner, Prediction, Profiler};
 use crate::kube::labels::short_hash;
-use crate::kube::{Lease, memory_gb, retrying};
+use crate::kube::{Lease, failed, memory_gb, retrying};
 use crate::rollout::{self, PlacedStatus, RolloutParams};
 use crate::{Error, Result};
 
@@ -166,7 +165,10 @@ impl Operator {
         let placed = watcher::Config::default().labels(&params.rollout.selector());
         let placed_changed = watcher(Api::<Deployment>::namespaced(client.clone(), namespace), placed)
             .default_backoff()
-            .filter_map(|event| future::ready(matches!(event, Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_))).then_some(())));
+            .filter_map(|event| {
+                let has_changed = matches!(event, Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)));
+                future::ready(has_changed.then_some(Ok(())))
+            });
 
         let reporter = Reporter { controller: NAME.to_owned(), instance: None };
         let (certified, certificates) = mpsc::unbounded_channel();
@@ -182,7 +184,7 @@ impl Operator {
         let certificates =
             stream::unfold(certificates, |mut certificates| async { Some((certificates.recv().await?, certificates)) });
         let certificates_taken =
-            certificates.then(|certificate| async { world.lock().await.take_certificate(certificate).await });
+            certificates.then(|certificate| async { Ok(world.lock().await.take_certificate(certificate).await) });
 
         let (key, keys) = one_key(namespace);
         let changed = stream::select_all([
@@ -191,7 +193,7 @@ impl Operator {
             placed_changed.boxed_local(),
             certificates_taken.boxed_local(),
         ]);
-        let queue = changed.map(|()| Ok::<_, Infallible>(key.clone())).take_until(stop);
+        let queue = changed.map_ok(|()| key.clone()).take_until(stop);
         let failures = AtomicU32::new(0);
         let look = async || {
             if lease.is_lost() {
@@ -199,7 +201,9 @@ impl Operator {
                 return Err(Error::NamespaceInUse { namespace, holder });
             }
             // The other of the two says when it is.
-            if requests.wait_until_ready().now_or_never().is_none() || servers.wait_until_ready().now_or_never().is_none() {
+            if requests.wait_until_ready().now_or_never().is_none()
+                || servers.wait_until_ready().now_or_never().is_none()
+            {
                 return Ok(Action::await_change());
             }
             world.lock().await.look(&requests.state(), &servers.state()).await?;
@@ -216,8 +220,15 @@ impl Operator {
         {
             let mut looks = std::pin::pin!(looks);
             while let Some(looked) = looks.next().await {
-                if let Err(controller::Error::ReconcilerFailed(lost @ Error::NamespaceInUse { .. }, _)) = looked {
-                    return Err(lost);
+                match looked {
+                    Err(controller::Error::ReconcilerFailed(lost @ Error::NamespaceInUse { .. }, _)) => {
+                        return Err(lost);
+                    }
+                    Err(controller::Error::QueueError(error)) => {
+                        (world.lock().await.observer)(&OperatorEvent::Failed { error: &error });
+                    }
+                    // A look tells of itself.
+                    _ => {}
                 }
             }
         }
@@ -238,8 +249,8 @@ fn one_key(namespace: &str) -> (ObjectRef<Namespace>, Store<Namespace>) {
     (key, store)
 }
 
-/// Keeps a store as the cluster is, and says when a specification changed.
-fn changes<K>(api: Api<K>, writer: Writer<K>) -> impl Stream<Item = ()>
+/// Keeps a store as the cluster is, and says when a specification changed or why it cannot see any.
+fn changes<K>(api: Api<K>, writer: Writer<K>) -> impl Stream<Item = Result<()>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -262,10 +273,20 @@ where
             }
             Ok(watcher::Event::InitDone) => true,
             // The stream begins anew by itself.
+            Err(watcher::Error::InitialListFailed(error)) => return future::ready(Some(Err(unseen::<K>(error)))),
             Ok(watcher::Event::Init) | Err(_) => false,
         };
-        future::ready(has_changed.then_some(()))
+        future::ready(has_changed.then_some(Ok(())))
     })
+}
+
+fn unseen<K: Resource<DynamicType = ()>>(error: kube::Error) -> Error {
+    let action = format!("list {}", K::plural(&()));
+    if matches!(&error, kube::Error::Api(status) if status.is_not_found()) {
+        let reason = "the cluster does not know them; apply what neuro operator crds prints".to_owned();
+        return Error::Kube { action, reason, cause: Some(Box::new(error)) };
+    }
+    failed(&action, error)
 }
 
 async fn serve(listener: tokio::net::TcpListener, metrics: Arc<Mutex<Metrics>>) {
@@ -367,7 +388,8 @@ impl World<'_> {
     /// Says of servers whose kind no profiler knows that they are not used.
     async fn tell_unknown(&mut self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) {
         let knows = |kind: &str| requests.iter().any(|request| self.operator.profiler.knows(kind, &request.spec.app));
-        let unknown: Vec<_> = servers.iter().filter(|server| !requests.is_empty() && !knows(&server.spec.kind)).collect();
+        let unknown: Vec<_> =
+            servers.iter().filter(|server| !requests.is_empty() && !knows(&server.spec.kind)).collect();
         for server in unknown {
             if self.told.insert(server.uid().unwrap_or_default()) {
                 let note = format!("no profiler knows an open request on servers of kind {}", server.spec.kind);

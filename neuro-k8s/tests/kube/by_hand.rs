@@ -24,9 +24,6 @@ contexts: [{{name: fake, context: {{cluster: fake, user: anybody}}}}]\ncurrent-c
         fake.address
     );
     std::fs::write(&path, config).unwrap();
-    #[expect(clippy::print_stdout, reason = "this is what it is for")]
-    {
-        println!("export KUBECONFIG={}", path.display());
-    }
+    println!("export KUBECONFIG={}", path.display());
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }

@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use neuro_data::campaign::{CampaignParams, baseline, pairwise};
 use neuro_data::run_folder::{RunFolder, run_folders};
 use neuro_data::{Catalogue, CleanupVerdict, CounterSample, Phases, RequestStatus, RunSpec, RunStatus, Tool};
-use neuro_k8s::kube::objects::{PodSettings, PullPolicy};
 use neuro_k8s::kube::destroy_run;
+use neuro_k8s::kube::objects::{PodSettings, PullPolicy};
 use neuro_k8s::{CampaignReport, DriverParams, Error, Interrupt, KubeParams, KubeTarget, drive_campaign};
 use serde_json::json;
 
@@ -94,6 +94,18 @@ async fn a_campaign_measures_every_replica_through_faults_broken_watches_and_slo
         assert!(of("cache-misses").iter().all(|sample| sample.count.is_none()));
     }
     assert_eq!(fake.leftovers(NAMESPACE), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn routing_that_lags_behind_readiness_is_waited_for() {
+    let routing_lag = Duration::from_millis(250);
+    let fake = FakeCluster::start(Behaviour { routing_lag, ..Behaviour::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let mut target = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap();
+    let report = campaign(&mut target, &runs(false)[..1], folder.path()).await.unwrap();
+    target.release().await;
+    let run = &run_folders(folder.path()).unwrap()[0];
+    assert_eq!((report.complete, run.manifest().target_facts["route"].as_str()), (1, "pod IP"));
 }
 
 #[tokio::test]
@@ -282,7 +294,7 @@ async fn a_campaign_killed_after_any_call_and_resumed_leaves_nothing_and_loses_n
         }
     };
     assert!(whole > 30, "{whole}");
-    futures_util::stream::iter(1..=whole).map(killed).buffer_unordered(16).collect::<()>().await;
+    futures_util::stream::iter(1..=whole).map(killed).buffer_unordered(32).collect::<()>().await;
 }
 
 #[tokio::test]
@@ -315,7 +327,7 @@ async fn a_campaign_given_up_after_any_call_leaves_nothing_at_once_and_loses_no_
             resume(&fake, runs, out, &when).await;
         }
     };
-    futures_util::stream::iter(1..=whole).map(given_up).buffer_unordered(16).collect::<()>().await;
+    futures_util::stream::iter(1..=whole).map(given_up).buffer_unordered(32).collect::<()>().await;
 }
 
 #[tokio::test]
@@ -381,6 +393,32 @@ async fn two_drivers_cannot_share_a_namespace() {
     fake.fail(Method::GET, "/leases", 403, 1);
     let error = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap_err();
     assert!(error.to_string().contains("403"), "{error}");
+}
+
+#[tokio::test]
+async fn a_driver_whose_lease_another_took_touches_nothing_more() {
+    let fake = FakeCluster::start(Behaviour::default());
+    let folder = tempfile::tempdir().unwrap();
+    let mut target = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap();
+    let mut lease = fake.objects("coordination.k8s.io/leases", NAMESPACE)[0].clone();
+    lease["spec"]["holderIdentity"] = json!("another");
+    fake.put("coordination.k8s.io/leases", NAMESPACE, "neuro-driver", lease);
+    // It learns of it when it renews.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let error = campaign(&mut target, &runs(false), folder.path()).await.unwrap_err();
+    assert!(matches!(error, Error::NamespaceInUse { .. }), "{error}");
+    target.release().await;
+    assert_eq!(fake.objects("coordination.k8s.io/leases", NAMESPACE).len(), 1, "it is the other's");
+    assert_eq!(fake.objects("apps/deployments", NAMESPACE).len(), 0);
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_neither_there_nor_to_be_made_is_told_of() {
+    let fake = FakeCluster::start(Behaviour::default());
+    // Whose rights end at a namespace cannot tell whether there is one.
+    fake.fail(Method::GET, "/namespaces/neuro-exp", 403, 1);
+    let error = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap_err().to_string();
+    assert!(error.contains("namespaces \"neuro-exp\" not found"), "{error}");
 }
 
 #[tokio::test]

@@ -133,7 +133,8 @@ pub(crate) fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f
 }
 
 fn request_of(fake: &FakeCluster, name: &str, app: &str, instances: u32, payment: f64) {
-    let spec = json!({"app": app, "instances": instances, "rate": 5.0, "delaySeconds": 0.5, "sla": "p95", "payment": payment});
+    let spec =
+        json!({"app": app, "instances": instances, "rate": 5.0, "delaySeconds": 0.5, "sla": "p95", "payment": payment});
     let meta = json!({"name": name});
     fake.put(
         REQUESTS,
@@ -292,20 +293,54 @@ async fn what_others_remove_is_made_anew_at_once() {
     operator.params.resync = Duration::from_secs(600);
     beside(operator, async {
         request(&fake, "a", 2, 3.0);
-        let uid = || fake.objects("apps/deployments", NAMESPACE).first().map(|object| object["metadata"]["uid"].clone());
+        let uid =
+            || fake.objects("apps/deployments", NAMESPACE).first().map(|object| object["metadata"]["uid"].clone());
         until("it is placed", || uid().is_some()).await;
         let first = uid();
-        fake.remove("apps/deployments", NAMESPACE, fake.objects("apps/deployments", NAMESPACE)[0]["metadata"]["name"].as_str().unwrap());
+        fake.remove(
+            "apps/deployments",
+            NAMESPACE,
+            fake.objects("apps/deployments", NAMESPACE)[0]["metadata"]["name"].as_str().unwrap(),
+        );
         until("it is placed anew", || uid().is_some() && uid() != first).await;
     })
     .await;
 }
 
 #[tokio::test]
+async fn what_the_operator_cannot_begin_without_is_said() {
+    // A namespace.
+    let nowhere = FakeCluster::start(Behaviour::default());
+    let planner = Arc::new(FirstFit::default());
+    let error = operator(&nowhere, &planner).run(std::future::pending(), &mut |_| {}).await.unwrap_err().to_string();
+    assert!(error.contains("namespaces \"neuro\" not found"), "{error}");
+    // The definitions.
+    let fake = cluster(0.0, 0);
+    fake.fail(axum::http::Method::GET, "inferencerequests", 404, 1);
+    request(&fake, "a", 1, 3.0);
+    let stop = Arc::new(tokio::sync::Notify::new());
+    let stopping = Arc::clone(&stop);
+    let mut said = Vec::new();
+    let mut observer = |event: &OperatorEvent<'_>| {
+        if let OperatorEvent::Failed { error } = event {
+            said.push(error.to_string());
+        }
+    };
+    let run = operator(&fake, &planner).run(async move { stopping.notified().await }, &mut observer);
+    let script = async {
+        until("it runs all the same", || status(&fake, "a")["phase"] == "Running").await;
+        stop.notify_one();
+    };
+    tokio::join!(run, script).0.unwrap();
+    assert!(said.len() == 1 && said[0].contains("neuro operator crds"), "{said:?}");
+}
+
+#[tokio::test]
 async fn what_no_profiler_knows_keeps_nobody_else_from_being_placed() {
     let fake = cluster(0.0, 0);
     let spec = json!({"node": "node-9", "kind": "edge-z", "memory": "64G"});
-    let server = json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "EdgeServer", "metadata": {"name": "edge-9"}, "spec": spec});
+    let server =
+        json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "EdgeServer", "metadata": {"name": "edge-9"}, "spec": spec});
     fake.put(SERVERS, NAMESPACE, "edge-9", server);
     let planner = Arc::new(FirstFit::default());
     beside(operator(&fake, &planner), async {

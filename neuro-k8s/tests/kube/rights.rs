@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use neuro_data::run_folder::run_folders;
 use neuro_k8s::{Interrupt, KubeTarget};
 use serde_json::json;
 
@@ -60,6 +61,22 @@ async fn a_driver_without_a_right_to_nodes_measures_the_node_it_is_told() {
     assert_eq!(report.complete, 1);
     target.release().await;
     assert_eq!(fake.used_and_denied().1, texts(&["get namespaces", "get nodes"]));
+}
+
+#[tokio::test]
+async fn a_driver_that_may_not_watch_pods_says_so() {
+    let fake = FakeCluster::start(Behaviour::default());
+    fake.put("namespaces", "", campaign::NAMESPACE, json!({"metadata": {"name": campaign::NAMESPACE}}));
+    let (whole, less) = ("verbs: [list, watch]", "verbs: [list]");
+    assert!(DRIVER.contains(whole));
+    fake.allow_only(&DRIVER.replace(whole, less));
+    let folder = tempfile::tempdir().unwrap();
+    let mut target = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap();
+    let (deadline, interrupt) = (Duration::from_millis(500), Interrupt::new());
+    campaign_within(deadline, &interrupt, &mut target, &runs(false)[..1], folder.path()).await.unwrap();
+    target.release().await;
+    let reason = run_folders(folder.path()).unwrap()[0].manifest().reason.clone().unwrap();
+    assert!(reason.contains("cannot be watched") && reason.contains("no right to watch pods"), "{reason}");
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub struct FakeCluster {
 pub struct Behaviour {
     /// How long a pod takes from being made to being ready.
     pub ready_after: Duration,
+    /// How long after that it cannot be reached.
+    pub routing_lag: Duration,
     /// How long a pod takes to go.
     pub gone_after: Duration,
     /// Watches break after so many events; 0: never.
@@ -66,6 +68,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             ready_after: Duration::from_millis(30),
+            routing_lag: Duration::ZERO,
             gone_after: Duration::from_millis(30),
             watch_events: 0,
             chaos: 0.0,
@@ -383,6 +386,7 @@ impl Shared {
         }?;
         let reason = match code {
             403 => "Forbidden",
+            404 => "NotFound",
             409 => "Conflict",
             429 => "TooManyRequests",
             _ => "InternalError",
@@ -586,6 +590,15 @@ impl Shared {
             let address = format!("127.{}.{}.{}", 10 + std::process::id() % 200, n / 250, 1 + n % 250);
             let port = container["ports"][0]["containerPort"].as_u64().unwrap() as u16;
             let app = pod["metadata"]["labels"]["app.kubernetes.io/name"].as_str().unwrap_or_default().to_owned();
+            pod["spec"]["nodeName"] = json!(node);
+            pod["status"] = json!({
+                "phase": "Running", "podIP": address, "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "True"}],
+                "containerStatuses": [{"name": "service", "image": image, "imageID": "sha256:0f", "ready": true, "restartCount": 0, "state": {"running": {}}}],
+            });
+            if !self.behaviour.routing_lag.is_zero() {
+                self.put("pods", &namespace, &name, pod.clone());
+                tokio::time::sleep(self.behaviour.routing_lag).await;
+            }
             // Where pods' addresses lead nowhere, nothing listens there.
             let listen = if self.behaviour.pod_ips { (address.clone(), port) } else { ("127.0.0.1".to_owned(), 0) };
             let service = if image.contains("deaf") {
@@ -593,11 +606,6 @@ impl Shared {
             } else {
                 Some(PodService::start(&listen.0, listen.1, app, self.behaviour.service_s).await)
             };
-            pod["spec"]["nodeName"] = json!(node);
-            pod["status"] = json!({
-                "phase": "Running", "podIP": address, "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "True"}],
-                "containerStatuses": [{"name": "service", "image": image, "imageID": "sha256:0f", "ready": true, "restartCount": 0, "state": {"running": {}}}],
-            });
             if let Some(service) = service.as_ref().filter(|_| !self.behaviour.pod_ips && self.behaviour.node_ports) {
                 self.open_node_port(&namespace, &pod, service.address.port());
             }

@@ -47,7 +47,11 @@ pub fn respond(parts: Parts, port: u16, pod: Option<SocketAddr>) -> Response {
 
 type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
-async fn relay(socket: Socket, port: u16, pod: Option<SocketAddr>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn relay(
+    socket: Socket,
+    port: u16,
+    pod: Option<SocketAddr>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let message = |channel: u8, bytes: &[u8]| Message::binary([&[channel], bytes].concat());
     let (mut to_client, mut from_client) = socket.split();
     for channel in [DATA, ERRORS] {
