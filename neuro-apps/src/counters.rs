@@ -204,7 +204,8 @@ mod tests {
         write("memory.peak", "7\n");
         write("memory.max", "max\n");
         let memory = || memory_in(&[group.path().display().to_string()]);
-        let is_own = |memory: Memory| memory.peak_bytes != Some(7) && memory.peak_bytes.is_some() == own_peak().is_some();
+        let is_own =
+            |memory: Memory| memory.peak_bytes != Some(7) && memory.peak_bytes.is_some() == own_peak().is_some();
         assert!(is_own(memory()), "nobody says who is in it");
         write("cgroup.procs", "1\n");
         assert_eq!(memory(), Memory { peak_bytes: Some(7), limit_bytes: None });

@@ -13,6 +13,7 @@ use neuro_k8s::kube::destroy_run;
 use neuro_k8s::kube::objects::{PodSettings, PullPolicy};
 use neuro_k8s::{CampaignReport, DriverParams, Error, Interrupt, KubeParams, KubeTarget, drive_campaign};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::fake_cluster::{Behaviour, FakeCluster};
 
@@ -250,9 +251,15 @@ async fn calls_of(runs: &[RunSpec]) -> usize {
     fake.calls()
 }
 
-/// Goes on with a campaign that was interrupted: no run may be lost or done twice, and no object left.
+/// A folder in memory where there is one: hundreds of runs are written to it, each synced.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Goes on with a campaign that was interrupted: no run may be lost or done twice, no object left, and none used again.
 async fn resume(fake: &FakeCluster, runs: &[RunSpec], folder: &Path, when: &str) {
     let done_before = run_folders(folder).map_or(0, |folders| folders.len());
+    let (left, calls_before) = (fake.objects("apps/deployments", NAMESPACE), fake.log().len());
     let mut target = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap();
     let report = campaign(&mut target, runs, folder).await.unwrap();
     target.release().await;
@@ -265,6 +272,13 @@ async fn resume(fake: &FakeCluster, runs: &[RunSpec], folder: &Path, when: &str)
         assert_eq!((manifest.status, &manifest.cleanup), (RunStatus::Complete, &CleanupVerdict::Clean), "{when}");
     }
     assert_eq!(fake.leftovers(NAMESPACE), Vec::<String>::new(), "{when}");
+    let log = &fake.log()[calls_before..];
+    for object in left {
+        let path = format!("/{}", object["metadata"]["name"].as_str().unwrap());
+        let first = |method: &str| log.iter().position(|call| call.starts_with(method) && call.ends_with(&path));
+        let (removed, made) = (first("DELETE").unwrap(), first("PATCH").unwrap_or(usize::MAX));
+        assert!(removed < made, "{when}: {path} is used again");
+    }
 }
 
 #[tokio::test]
@@ -275,7 +289,7 @@ async fn a_campaign_killed_after_any_call_and_resumed_leaves_nothing_and_loses_n
         let runs = &runs;
         async move {
             let fake = FakeCluster::start(Behaviour::default());
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             // The call is carried out, and its answer reaches nobody: the last that the driver did.
             fake.be_silent_after(call);
             let doomed = async {
@@ -305,7 +319,7 @@ async fn a_campaign_given_up_after_any_call_leaves_nothing_at_once_and_loses_no_
         let runs = &runs;
         async move {
             let fake = FakeCluster::start(Behaviour::default());
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             let interrupt = Interrupt::new();
             let asked = interrupt.clone();
             let mut target = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap();
@@ -328,6 +342,28 @@ async fn a_campaign_given_up_after_any_call_leaves_nothing_at_once_and_loses_no_
         }
     };
     futures_util::stream::iter(1..=whole).map(given_up).buffer_unordered(32).collect::<()>().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_up_and_cannot_be_removed_is_told_of() {
+    let fake = FakeCluster::start(Behaviour::default());
+    let folder = folder();
+    fake.fail(Method::DELETE, "/deployments/", 403, usize::MAX);
+    let interrupt = Interrupt::new();
+    let mut target = KubeTarget::connect(fake.client(), params("neuro-app:test")).await.unwrap();
+    let stop = async {
+        while fake.objects("pods", NAMESPACE).is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        interrupt.request();
+        interrupt.request();
+    };
+    let runs = runs(false);
+    let campaign = campaign_within(Duration::from_secs(20), &interrupt, &mut target, &runs, folder.path());
+    let error = tokio::join!(campaign, stop).0.unwrap_err();
+    assert!(matches!(&error, Error::NotCleaned { run_id, .. } if *run_id == runs[0].run_id()), "{error}");
+    assert!(error.to_string().contains("answers 403"), "{error}");
+    target.release().await;
 }
 
 #[tokio::test]
