@@ -29,6 +29,7 @@ mod moves;
 mod planner;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -36,7 +37,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
+use futures_util::{FutureExt, Stream, StreamExt, future, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -184,7 +185,7 @@ impl Operator {
         let certificates =
             stream::unfold(certificates, |mut certificates| async { Some((certificates.recv().await?, certificates)) });
         let certificates_taken =
-            certificates.then(|certificate| async { Ok(world.lock().await.take_certificate(certificate).await) });
+            certificates.then(|certificate| async { world.lock().await.take_certificate(certificate).await }).map(Ok);
 
         let (key, keys) = one_key(namespace);
         let changed = stream::select_all([
@@ -193,7 +194,12 @@ impl Operator {
             placed_changed.boxed_local(),
             certificates_taken.boxed_local(),
         ]);
-        let queue = changed.map_ok(|()| key.clone()).take_until(stop);
+        let requested = changed.filter_map(|changed| async {
+            let Err(error) = changed else { return Some(Ok::<_, Infallible>(key.clone())) };
+            (world.lock().await.observer)(&OperatorEvent::Failed { error: &error });
+            None
+        });
+        let queue = requested.take_until(stop);
         let failures = AtomicU32::new(0);
         let look = async || {
             if lease.is_lost() {
@@ -219,16 +225,10 @@ impl Operator {
         let looks = applier(|_, _| Box::pin(look()), again, Arc::new(()), keys, queue, config);
         {
             let mut looks = std::pin::pin!(looks);
+            // A look tells of itself.
             while let Some(looked) = looks.next().await {
-                match looked {
-                    Err(controller::Error::ReconcilerFailed(lost @ Error::NamespaceInUse { .. }, _)) => {
-                        return Err(lost);
-                    }
-                    Err(controller::Error::QueueError(error)) => {
-                        (world.lock().await.observer)(&OperatorEvent::Failed { error: &error });
-                    }
-                    // A look tells of itself.
-                    _ => {}
+                if let Err(controller::Error::ReconcilerFailed(lost @ Error::NamespaceInUse { .. }, _)) = looked {
+                    return Err(lost);
                 }
             }
         }
