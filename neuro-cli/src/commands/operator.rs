@@ -51,9 +51,10 @@ fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
             certifier: Some(Arc::new(Decomposition { knowledge: Arc::clone(&knowledge), seed: args.seed })),
             profiler: knowledge,
         };
+        let mut observer = say;
         // Ctrl-C once ends the look at the cluster that is under way, twice does not wait for it.
         tokio::select! {
-            ended = operator.run(interrupt.requested(), &mut say) => ended?,
+            ended = operator.run(interrupt.requested(), &mut observer) => ended?,
             () = interrupt.stopped_now() => {}
         }
         Ok(ExitCode::SUCCESS)
