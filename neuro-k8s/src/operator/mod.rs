@@ -23,10 +23,12 @@
 //! # Assumptions
 //! One namespace holds the requests, the servers and the replicas. The nodes have the memory that the EdgeServers speak of.
 
+mod asked;
 mod crd;
 mod metrics;
 mod moves;
 mod planner;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -40,20 +42,19 @@ use std::time::Duration;
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::{self, Action};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::runtime::{WatchStreamExt, applier, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use neuro_data::instance::{Instance, Request, Server};
+use neuro_data::instance::Instance;
 use neuro_data::plan::{Assignment, Plan, Rejection, RejectionCode};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use self::asked::{gather, without_unknown};
 pub use self::crd::{
     EdgeServer, EdgeServerSpec, InferenceRequest, InferenceRequestSpec, InferenceRequestStatus, NodeAssignment, Phase,
     RejectionStatus, Statistic, definitions,
@@ -61,8 +62,9 @@ pub use self::crd::{
 use self::metrics::{Metrics, labels};
 use self::moves::{moves, with_fewest_moves};
 pub use self::planner::{PlanError, Planner, Prediction, Profiler};
+use self::status::{SLA_KEPT, phase_of, status_of};
 use crate::kube::labels::short_hash;
-use crate::kube::{Lease, failed, memory_gb, retrying};
+use crate::kube::{Lease, failed, retrying};
 use crate::rollout::{self, PlacedStatus, RolloutParams};
 use crate::{Error, Result};
 
@@ -606,48 +608,6 @@ impl World<'_> {
     }
 }
 
-/// The open requests and the servers as an instance, in the order of their names. What cannot be read is left out.
-fn gather(requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> Instance {
-    let server = |server: &Arc<EdgeServer>| {
-        let memory_gb = memory_gb(&server.spec.memory).filter(|gb| *gb > 0.0)?;
-        Some(Server { name: server.name_any(), kind: server.spec.kind.clone(), memory_gb })
-    };
-    let open = requests.iter().filter(|request| request.metadata.deletion_timestamp.is_none());
-    let request = |request: &Arc<InferenceRequest>| Request {
-        id: request.name_any(),
-        app: request.spec.app.clone(),
-        instances: request.spec.instances,
-        rate: request.spec.rate,
-        payment: request.spec.payment,
-        delay_s: request.spec.delay_seconds,
-        sla: request.spec.sla.into(),
-    };
-    let mut instance =
-        Instance { servers: servers.iter().filter_map(server).collect(), requests: open.map(request).collect() };
-    instance.servers.sort_by(|a, b| a.name.cmp(&b.name));
-    instance.requests.sort_by(|a, b| a.id.cmp(&b.id));
-    instance
-}
-
-/// Leaves out what nobody can plan for: servers of a kind on which no application of a request is known, and requests whose
-/// application is not known on every kind that is left.
-fn without_unknown(asked: &Instance, profiler: &dyn Profiler) -> (Instance, Vec<Rejection>) {
-    let mut known = asked.clone();
-    known.servers.retain(|server| asked.requests.iter().any(|request| profiler.knows(&server.kind, &request.app)));
-    let Instance { servers, requests } = &mut known;
-    let mut unknown = Vec::new();
-    requests.retain(|request| {
-        let stranger = servers.iter().find(|server| !profiler.knows(&server.kind, &request.app));
-        unknown.extend(stranger.map(|server| Rejection {
-            request: request.id.clone(),
-            code: RejectionCode::OutsideTrainedRange,
-            detail: format!("no profiler knows {} on servers of kind {}", request.app, server.kind),
-        }));
-        stranger.is_none()
-    });
-    (known, unknown)
-}
-
 fn nothing_to_do(instance: &Instance) -> Plan {
     let mut plan = keeping(&[], instance, None);
     plan.method = "nothing to do".to_owned();
@@ -707,86 +667,4 @@ fn all_hold(predictions: &[Prediction], instance: &Instance) -> bool {
         let request = instance.requests.iter().find(|request| request.id == prediction.request);
         request.is_some_and(|request| prediction.promise_s <= request.delay_s)
     })
-}
-
-fn phase_of(name: &str, good: &Good, statuses: &[PlacedStatus]) -> Phase {
-    let placed = good.plan.assignments.iter().any(|assignment| assignment.request == name);
-    let mut here = statuses.iter().filter(|status| status.promise.request == name).peekable();
-    if !placed {
-        let rejected = good.plan.rejected.iter().any(|rejection| rejection.request == name);
-        return if rejected { Phase::Rejected } else { Phase::Pending };
-    }
-    let all_ready = here.peek().is_some() && here.all(|status| status.ready >= status.instances);
-    if all_ready { Phase::Running } else { Phase::Placed }
-}
-
-const SLA_KEPT: &str = "SlaKept";
-
-fn status_of(
-    request: &InferenceRequest,
-    good: &Good,
-    statuses: &[PlacedStatus],
-    nodes: &BTreeMap<String, String>,
-) -> InferenceRequestStatus {
-    let name = request.name_any();
-    let before = request.status.as_ref();
-    let here: Vec<&PlacedStatus> = statuses.iter().filter(|status| status.promise.request == name).collect();
-    let phase = phase_of(&name, good, statuses);
-    let assigned = good.plan.assignments.iter().filter(|assignment| assignment.request == name);
-    let rejection = good.plan.rejected.iter().find(|rejection| rejection.request == name);
-    let worst = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
-    let measured = worst(&mut here.iter().filter_map(|status| status.measured_s));
-    let (kept, kept_reason) = match measured {
-        _ if here.iter().any(|status| status.violated) => ("False", "MeasuredOverPromise"),
-        Some(_) => ("True", "MeasuredWithinPromise"),
-        None => ("Unknown", "NotMeasured"),
-    };
-    let is = |yes: bool| if yes { "True" } else { "False" };
-    let is_placed = matches!(phase, Phase::Placed | Phase::Running);
-    let why = match (&good.fallback, rejection) {
-        (Some(why), _) => why.clone(),
-        (None, Some(rejection)) => rejection.detail.clone(),
-        (None, None) => String::new(),
-    };
-    let placed_reason = if good.fallback.is_some() { "LastGoodPlan" } else { phase.name() };
-    let troubles: Vec<String> = here.iter().flat_map(|status| status.troubles.clone()).collect();
-    let condition = |kind: &str, status: &str, reason: &str, message: String| {
-        let same = |c: &&Condition| c.type_ == kind && c.status == status;
-        let known = before.and_then(|before| before.conditions.iter().find(same));
-        Condition {
-            type_: kind.to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            message,
-            // Of the last change of the status, whatever else changes; whole seconds are all that is kept.
-            last_transition_time: known.map_or_else(now, |known| known.last_transition_time.clone()),
-            observed_generation: request.metadata.generation,
-        }
-    };
-    InferenceRequestStatus {
-        phase: Some(phase),
-        assignments: assigned
-            .map(|a| NodeAssignment {
-                server: a.server.clone(),
-                node: nodes.get(&a.server).unwrap_or(&a.server).clone(),
-                instances: a.instances,
-            })
-            .collect(),
-        predicted_seconds: worst(&mut good.predictions.iter().filter(|p| p.request == name).map(|p| p.predicted_s)),
-        measured_seconds: measured,
-        rejection: rejection.map(|rejection| RejectionStatus {
-            code: format!("{:?}", rejection.code),
-            message: rejection.detail.clone(),
-        }),
-        observed_generation: request.metadata.generation,
-        conditions: vec![
-            condition("Placed", is(is_placed), placed_reason, why),
-            condition("Ready", is(phase == Phase::Running), phase.name(), troubles.join("; ")),
-            condition(SLA_KEPT, kept, kept_reason, String::new()),
-        ],
-    }
-}
-
-fn now() -> Time {
-    Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH))
 }
