@@ -339,7 +339,7 @@ impl GroupCheck<'_> {
             return Ok(());
         }
         if region.is_point() {
-            let is_fine = filling.profit(&region.least) <= allowed || !interference.holds(&region.least)?;
+            let is_fine = filling.profit(&region.least) <= allowed || !self.is_filling(&region.least)?;
             return if is_fine { Ok(()) } else { Err(failure(place, "it holds a filling of more profit")) };
         }
         let (bound, weights) = self.dual_bound(node, &region, &judgement);
@@ -364,7 +364,7 @@ impl GroupCheck<'_> {
             return Ok(());
         }
         if region.is_point() {
-            let is_fine = filling.profit(&region.least) <= allowed || !interference.holds(&region.least)?;
+            let is_fine = filling.profit(&region.least) <= allowed || !self.is_filling(&region.least)?;
             return if is_fine { Ok(()) } else { Err(failure(place, "it holds a filling of more profit")) };
         }
         let Some(cut) = &node.cut else {
@@ -384,6 +384,11 @@ impl GroupCheck<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether pieces fit and keep every promise.
+    fn is_filling(&self, pieces: &[u32]) -> Result<bool> {
+        Ok(self.filling.fits(pieces) && self.interference.holds(pieces)?)
     }
 
     /// The bound that row duals prove on a region, and the weights of the items in it.

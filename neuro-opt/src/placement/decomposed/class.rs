@@ -113,7 +113,7 @@ impl<'p, 'a> Class<'p, 'a> {
         for pieces in fillings.iter().filter(|pieces| !group.admits(pieces)) {
             let bounds = group.least.iter().zip(&group.most);
             let near: Vec<u32> = pieces.iter().zip(bounds).map(|(x, (least, most))| *x.clamp(least, most)).collect();
-            if self.fits(&near) && !self.known.contains(&near) && self.interference.holds(&near)? {
+            if self.filling.fits(&near) && !self.known.contains(&near) && self.interference.holds(&near)? {
                 projected.push(near);
             }
         }
@@ -125,7 +125,7 @@ impl<'p, 'a> Class<'p, 'a> {
         let Pricing { prices, slack, time, workers, keep, stop } = *pricing;
         let filling = group.bound(self.filling.with_profits(self.reduced(prices)));
         let mut known = self.ranked(group, &filling).first().map(|(_, pieces)| (*pieces).clone());
-        if known.is_none() && self.interference.holds(&group.least)? && self.fits(&group.least) {
+        if known.is_none() && self.interference.holds(&group.least)? && self.filling.fits(&group.least) {
             known = Some(group.least.clone());
         }
         if let Some(best) = &known {
@@ -144,9 +144,5 @@ impl<'p, 'a> Class<'p, 'a> {
         })?;
         solution.found.extend(known);
         Ok(solution)
-    }
-
-    fn fits(&self, pieces: &[u32]) -> bool {
-        self.filling.used_gb(pieces) <= self.filling.capacity_gb
     }
 }

@@ -23,6 +23,8 @@ mod region;
 mod shared_state;
 mod tree;
 
+use crate::placement::occupancy::MEMORY_TOLERANCE_GB;
+
 pub(crate) use interference::{Interference, Judgement, Line, Promise, Verdict};
 pub(crate) use local::improve;
 pub(crate) use reach::Reach;
@@ -112,6 +114,11 @@ impl Filling {
     /// Memory of these pieces, GB.
     pub(crate) fn used_gb(&self, pieces: &[u32]) -> f64 {
         pieces.iter().zip(&self.memory_gb).map(|(x, m)| f64::from(*x) * m).sum()
+    }
+
+    /// Whether the memory holds these pieces.
+    pub(crate) fn fits(&self, pieces: &[u32]) -> bool {
+        self.used_gb(pieces) <= self.capacity_gb + MEMORY_TOLERANCE_GB
     }
 
     /// Other bounds on pieces.
