@@ -96,7 +96,7 @@ fn check_exact(suffix: &str, requests: usize, seed: u64) {
 
 #[test]
 fn one_server_is_proved_as_brute_force_has_it() {
-    for suffix in ["", "-monotone"] {
+    for suffix in ["", "-monotone", "-paper"] {
         (0..8).for_each(|seed| check_exact(suffix, 10, seed));
     }
 }
@@ -104,7 +104,7 @@ fn one_server_is_proved_as_brute_force_has_it() {
 #[test]
 #[ignore = "minutes"]
 fn hundreds_of_servers_are_proved_as_brute_force_has_them() {
-    for suffix in ["", "-monotone"] {
+    for suffix in ["", "-monotone", "-paper"] {
         (100..250).for_each(|seed| check_exact(suffix, 8 + (seed % 8) as usize, seed));
     }
 }

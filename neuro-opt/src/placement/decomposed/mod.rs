@@ -42,7 +42,7 @@ use self::class::{Class, Pricing};
 use self::master::{Dual, Master, Row};
 use self::part::{Part, Records};
 use super::certificate::{Certificate, ClassBasis, GroupProof};
-use super::filling::{Interference, Solution};
+use super::filling::Solution;
 use super::group::{Group, split};
 use super::lns::{LnsParams, search};
 use super::occupancy::Occupancy;
@@ -115,7 +115,7 @@ struct Run<'p, 'a> {
     params: &'p DecomposedParams,
     start: Instant,
     payments: Vec<f64>,
-    classes: Vec<Class<'p, 'a>>,
+    classes: Vec<Class<'p>>,
     placement: Placement,
     revenue: f64,
     bound: f64,
@@ -170,10 +170,10 @@ impl<'p, 'a> Run<'p, 'a> {
     fn new(problem: &'p Problem<'a>, params: &'p DecomposedParams) -> Result<Self> {
         let start = Instant::now();
         let instance = problem.instance();
-        let mut classes: Vec<Class<'p, 'a>> = Vec::new();
+        let mut classes: Vec<Class<'p>> = Vec::new();
         for (s, server) in instance.servers.iter().enumerate() {
             let kind = problem.kind_of[s];
-            let same = |class: &&mut Class<'_, '_>| {
+            let same = |class: &&mut Class<'_>| {
                 let other = class.servers[0];
                 problem.kind_of[other] == kind && instance.servers[other].memory_gb == server.memory_gb
             };
@@ -682,7 +682,7 @@ impl<'p, 'a> Run<'p, 'a> {
         let classes = self
             .classes
             .iter()
-            .map(|class| ClassBasis::of(&self.problem.instance().servers[class.servers[0]].name, &class.interference));
+            .map(|class| ClassBasis::of(&self.problem.instance().servers[class.servers[0]].name, &*class.interference));
         Some(Certificate { bound: self.bound, classes: classes.collect(), parts })
     }
 }
