@@ -92,7 +92,8 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 fn filled(word: &str, args: &DemoArgs) -> String {
     // The two kinds of server run other mixes: a run is known by what runs, not by where.
-    let word = word.replace("NEXT", &args.seed.wrapping_add(1).to_string()).replace("SEED", &args.seed.to_string());
+    let word =
+        word.replace("NEXT", &args.seed.seed.wrapping_add(1).to_string()).replace("SEED", &args.seed.seed.to_string());
     let word = word.replace("RUNS", &args.runs.to_string());
     word.replace("OUT", &args.out.display().to_string())
 }

@@ -24,7 +24,7 @@ fn calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
     let params = CalibrationParams {
         kind: args.kind.clone(),
         cores: args.cores,
-        seed: args.seed,
+        seed: args.seed.seed,
         ..CalibrationParams::default()
     };
     let interrupt = interrupt_on_ctrl_c()?;
@@ -41,7 +41,7 @@ fn calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
             .map_err(|e| Error::Malformed { path: path.clone(), reason: e.to_string() })?;
         write_atomic(path, &text)?;
     }
-    if args.json {
+    if args.output.json {
         output::print(&format!("{report}\n"));
     } else {
         output::print(&to_text(&calibration));
