@@ -38,7 +38,7 @@ pub struct Evaluation {
     #[arg(long, default_value_t = 3)]
     pub rounds: u32,
     /// Plans a round, each for eight servers.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 60)]
     pub plans: u32,
     /// Numbers of servers.
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,6,8,10")]
@@ -173,12 +173,13 @@ fn call(neuro: &Path, line: &str, log: &mut Vec<Line>) -> Result<String> {
     let output = Command::new(neuro)
         .args(line.split_whitespace())
         .stdin(Stdio::null())
+        .env("RUST_BACKTRACE", "0")
         .output()
         .with_context(|| format!("cannot run {}", neuro.display()))?;
     log.push((format!("neuro {line}"), started.elapsed().as_secs_f64()));
     if !matches!(output.status.code(), Some(0 | 3)) {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        bail!("{}", complaint.trim().lines().last().unwrap_or("it ended without a word"));
+        bail!("neuro {line}: {}", complaint.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
