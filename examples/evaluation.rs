@@ -475,7 +475,8 @@ impl Figures {
         let _ = write!(
             text,
             "\n`paper` is the published recipe, `paper-log` the same network trained on logarithms for longer; both learn from the random \
-             runs, as `server-state` and `monotone` do. `perx` and `scaloran` learn from the runs of pairs, and their margins from random ones.\n\n## Methods\n\n\
+             runs, as `server-state` and `monotone` do. An error of 100 % with a bias of −100 % is a network that has collapsed to zero, which \
+             the published recipe does from some seeds. `perx` and `scaloran` learn from the runs of pairs, and their margins from random ones.\n\n## Methods\n\n\
              Each method decides on the same instances with one thread, {LANES} of them at a time, within {} s a server (two at least; \
              `neuro`, which goes through the servers one after another, four times that). `neuro` is the published algorithm on the published \
              network, trained on logarithms on the same random and planned runs as the `server-state` profilers that `decomposed`, `exact`, \
@@ -483,7 +484,7 @@ impl Figures {
              `scaloran-cons` are mixed-integer programs in CBC on their own curves; `first-fit` looks at memory alone. The study gave such \
              programs two to 35 minutes. Every plan is replayed on the simulated servers; *kept* is the revenue of the promises that held. \
              In brackets: least and most of the instances, and for shares Wilson's 95 % interval as if promises were independent.\n\n\
-             All instances of two and more servers that every method was given:\n\n",
+             All instances of two and more servers, summed:\n\n",
             self.args.per_server,
         );
         text += &summary_table(&self.rows);
@@ -604,26 +605,30 @@ impl Samples {
             Self::Pairs => "990 simulated runs, seed 1".to_owned(),
             Self::Unseen => format!("runs of {} random ones, seed 1, that no profiler saw", figures.args.runs),
             Self::Instances => {
-                format!("{} instances, seeds {} to {}", instances.len(), 1.min(seeds.len()), seeds.len())
+                let last = seeds.last().copied().unwrap_or_default();
+                let seeds = if last > 1 { format!("seeds 1 to {last}") } else { "seed 1".to_owned() };
+                format!("{} instances, {seeds}", instances.len())
             }
             Self::Plan => "`decomposed` on scenario s1, four servers, seed 1".to_owned(),
         }
     }
 }
 
-const FIGURES: [(&str, &str, Samples); 14] = [
+const FIGURES: [(&str, &str, Samples); 16] = [
     (
         "measured/heatmap.svg",
         "Measured on two cores: how much longer each of five services takes beside each other one",
         Samples::Measured,
     ),
     ("measured/curves.svg", "The same as measured points with 95 % intervals", Samples::Measured),
+    ("measured/distributions.svg", "Service times over the measured tenants", Samples::Measured),
     (
         "heatmap.svg",
         "Simulated server `edge-a`: slowdown of all nine services beside the heaviest load",
         Samples::Pairs,
     ),
     ("curves.svg", "Its contention curves, measured points and fitted PERX sigmoids", Samples::Pairs),
+    ("distributions.svg", "Service times over its tenants", Samples::Pairs),
     ("error-densities.svg", "Densities of the relative error of all profilers", Samples::Unseen),
     ("error-by-load.svg", "Median error by offered work", Samples::Unseen),
     ("error-by-neighbours.svg", "Median error by number of neighbours", Samples::Unseen),
@@ -675,6 +680,12 @@ impl Group<'_> {
 
     fn sum(&self, field: &str) -> f64 {
         self.values(field).iter().sum::<f64>() + 0.0
+    }
+
+    /// Instances; where a plan is missing, how many have one.
+    fn plans(&self) -> String {
+        let (plans, instances) = (self.values("served").len(), self.0.len());
+        if plans == instances { instances.to_string() } else { format!("{plans} of {instances}") }
     }
 
     /// Mean and, of several, least and most.
@@ -743,7 +754,7 @@ fn summary_table(rows: &[Value]) -> String {
             text,
             "| {} | {} | {:.1} | {:.1} | {} | {} |",
             text_of(key[0]),
-            group.0.len(),
+            group.plans(),
             group.sum("revenue"),
             group.sum("revenue_kept"),
             group.served(),
@@ -766,7 +777,7 @@ fn method_table(rows: &[Value]) -> String {
             text_of(key[0]),
             text_of(key[1]),
             text_of(key[2]),
-            group.0.len(),
+            group.plans(),
             group.mean("revenue", 1.0, 1),
             group.mean("revenue_kept", 1.0, 1),
             group.served(),
@@ -790,7 +801,7 @@ fn ablation_table(rows: &[Value]) -> String {
             "| {} | {} | {} | {:.1} | {:.1} | {} | {} |",
             text_of(key[0]),
             text_of(key[1]),
-            group.0.len(),
+            group.plans(),
             group.sum("revenue"),
             group.sum("revenue_kept"),
             group.broken(),

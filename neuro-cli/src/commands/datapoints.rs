@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use neuro_cli::output::{self, table};
-use neuro_data::Dataset;
 use neuro_data::datapoint::{DatapointParams, DatapointSet, make};
 
+use super::files::open_dataset;
 use crate::args::{DatapointArgs, SetKind};
 
 pub(crate) fn datapoints(args: DatapointArgs) -> anyhow::Result<ExitCode> {
@@ -20,7 +20,7 @@ pub(crate) fn datapoints(args: DatapointArgs) -> anyhow::Result<ExitCode> {
         zero_probability: args.zero,
         catalogue: args.catalogue.read()?,
     };
-    let report = make(&Dataset::open(&args.dataset)?, &params)?;
+    let report = make(&open_dataset(&args.dataset)?, &params)?;
     let path = args.dataset.join(params.set.folder());
     if args.output.json {
         let object = serde_json::json!({ "datapoints": path, "report": report });

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use neuro_data::instance::Instance;
 use neuro_data::plan::Plan;
-use neuro_data::{Catalogue, Phases};
+use neuro_data::{Catalogue, Dataset, Phases};
 use neuro_k8s::sim::SimParams;
 use neuro_opt::placement::Profiles;
 use neuro_profiler::Bundle;
@@ -18,9 +18,24 @@ pub(super) fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// A dataset, where a folder is one.
+pub(super) fn open_dataset(path: &Path) -> anyhow::Result<Dataset> {
+    if !path.join("tenants").is_dir() {
+        let (field, value) = ("the dataset".to_owned(), path.display().to_string());
+        let expected = "a dataset, as `neuro run` leaves it in its folder and `neuro ingest` makes it";
+        return Err(neuro_data::Error::Invalid { field, value, expected }.into());
+    }
+    Ok(Dataset::open(path)?)
+}
+
 /// What a JSON file holds; one that does not is bad input.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     parse_json(path, &read_text(path)?)
+}
+
+/// A bundle, where a folder is one.
+pub(super) fn read_bundle(path: &Path) -> anyhow::Result<Bundle> {
+    Bundle::read(path).with_context(|| format!("{} is no profiler that `neuro train` made", path.display()))
 }
 
 /// What the text of a JSON file says.
@@ -63,8 +78,8 @@ impl ProfileArgs {
         let mut profiles = Profiles::default();
         for text in &self.profile {
             profiles = match text.split_once('=') {
-                Some((kind, folder)) => profiles.with(kind, Bundle::read(Path::new(folder))?),
-                None => profiles.and_of_all(Bundle::read(Path::new(text))?),
+                Some((kind, folder)) => profiles.with(kind, read_bundle(Path::new(folder))?),
+                None => profiles.and_of_all(read_bundle(Path::new(text))?),
             };
         }
         Ok(profiles)

@@ -84,10 +84,22 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
     let is_input = problem.is_some_and(|error| {
-        use neuro_opt::Error::{Data, InvalidOption, NoProfile, Request, UnsuitedProfiler};
-        matches!(error, Data(_) | InvalidOption { .. } | NoProfile { .. } | Request { .. } | UnsuitedProfiler { .. })
+        use neuro_opt::Error::{Data, InvalidOption, NoProfile, OneServerOnly, Request, UnsuitedProfiler};
+        matches!(
+            error,
+            Data(_)
+                | InvalidOption { .. }
+                | NoProfile { .. }
+                | OneServerOnly { .. }
+                | Request { .. }
+                | UnsuitedProfiler { .. }
+        )
     });
-    if is_input {
+    // A file or folder that was named and is not there.
+    let is_absent = error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    });
+    if is_input || is_absent {
         return ExitCode::from(2);
     }
     let profiler = error.chain().find_map(|cause| cause.downcast_ref::<neuro_profiler::Error>());

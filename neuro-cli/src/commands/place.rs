@@ -56,18 +56,18 @@ impl Place {
         ];
         let given = |flags: &[(&'static str, bool)]| flags.iter().find(|(_, given)| *given).map(|(flag, _)| *flag);
         if let Some(flag) = given(&of_kube).filter(|_| target != TargetKind::Kube) {
-            return Err(usage(flag, "goes with --target kube"));
+            return Err(usage(flag, "this flag with --target kube alone"));
         }
         let of_sim = of_sim.iter().chain(simulated_only).find(|(_, given)| *given);
         match target {
             TargetKind::Local | TargetKind::Kube if of_sim.is_some() => {
-                Err(usage(of_sim.map_or("", |(flag, _)| flag), "goes with --target sim"))
+                Err(usage(of_sim.map_or("", |(flag, _)| flag), "this flag with --target sim alone"))
             }
             TargetKind::Local => Ok(Self::Local),
             TargetKind::Kube => Ok(Self::Kube(kube.clone())),
             TargetKind::Sim if threads.threads.is_some() => Err(usage(
                 "--threads",
-                "goes with real services; simulated ones have the parallelism of their parameters",
+                "this flag with real services; simulated ones have the parallelism of their parameters",
             )),
             TargetKind::Sim => {
                 let params = sim.read()?;

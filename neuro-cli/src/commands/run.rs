@@ -47,7 +47,11 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
         }
         Experiment::Planned(_) => Vec::new(),
     };
-    anyhow::ensure!(!runs.is_empty(), "no run fits: the memory is too small for any tenant, or no run was asked for");
+    if runs.is_empty() {
+        let (field, value) = ("the number of runs".to_owned(), "0".to_owned());
+        let expected = "one at least; is --memory too small for any tenant?";
+        return Err(neuro_data::Error::Invalid { field, value, expected }.into());
+    }
     let runs = in_measuring_order(place.mark(runs), common.seed.seed);
     let interrupt = interrupt_on_ctrl_c()?;
     let report = match &place {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use neuro_cli::interrupt_on_ctrl_c;
 use neuro_cli::output::{self, table};
+use neuro_cli::{SearchProgress, interrupt_on_ctrl_c};
 use neuro_data::files::write_atomic;
 use neuro_data::plan::{Plan, TracePoint};
 use neuro_k8s::Interrupt;
@@ -77,8 +77,10 @@ fn decide(
     interrupt: &Interrupt,
 ) -> anyhow::Result<(Plan, Option<Certificate>)> {
     let mut trace: Vec<TracePoint> = Vec::new();
+    let bar = SearchProgress::new(args.time.time_limit);
     let mut observer = |progress: &neuro_opt::Progress| {
         let bound = Some(progress.bound).filter(|bound| bound.is_finite());
+        bar.show(progress.objective, bound);
         let is_new = |last: &TracePoint| last.objective != progress.objective || last.bound != bound;
         if trace.last().is_none_or(is_new) {
             trace.push(TracePoint { seconds: progress.seconds, objective: progress.objective, bound });
@@ -129,10 +131,8 @@ fn decide(
         SolveMethod::Neuro => {
             let found = placement::neuro(problem, &NeuroParams { time, ..NeuroParams::default() }, &mut observer)?;
             let (cpu, evaluations) = (found.cpu_seconds, found.evaluations);
-            #[expect(clippy::print_stderr, reason = "a note beside the plan, which has no field for it")]
-            {
-                eprintln!("{cpu:.3} s of CPU for {evaluations} evaluations of a server's promises");
-            }
+            // A note beside the plan, which has no field for it.
+            bar.say(&format!("{cpu:.3} s of CPU for {evaluations} evaluations of a server's promises"));
             found.plan
         }
         SolveMethod::Perx => {
@@ -146,6 +146,7 @@ fn decide(
             placement::scaloran(problem, &params, &solver, &mut observer)?
         }
     };
+    drop(bar);
     // The end of it: what was found after the last report.
     if !trace.is_empty() {
         trace.push(TracePoint { seconds: plan.seconds, objective: Some(plan.objective), bound: plan.bound });

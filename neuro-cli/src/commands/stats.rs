@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use neuro_cli::output::{self, distributions, table};
 use neuro_data::statistics::{Distribution, Statistics};
-use neuro_data::{Dataset, Sla, files::write_atomic};
+use neuro_data::{Sla, files::write_atomic};
 
+use super::files::open_dataset;
 use crate::args::StatsArgs;
 
 pub(crate) fn stats(args: &StatsArgs) -> anyhow::Result<ExitCode> {
-    let statistics = Statistics::of(&Dataset::open(&args.dataset)?)?;
+    let statistics = Statistics::of(&open_dataset(&args.dataset)?)?;
     if let Some(svg) = &args.svg {
         write_atomic(svg, distributions(&statistics)?.as_bytes())?;
     }

@@ -16,6 +16,7 @@ use neuro_profiler::torch::{TorchFiles, import_torch};
 use neuro_profiler::train::{ContextPoint, DeepSetsParams, Progress, ServerStateParams};
 use neuro_profiler::{Bundle, FoldParams, Model, Profile, TrainingSet};
 
+use super::files::{open_dataset, read_bundle};
 use crate::args::{Arch, FoldArgs, SetKind, TrainArgs};
 
 pub(crate) fn train(args: TrainArgs) -> anyhow::Result<ExitCode> {
@@ -24,9 +25,9 @@ pub(crate) fn train(args: TrainArgs) -> anyhow::Result<ExitCode> {
         let files = TorchFiles { weights, stats, norma, apps: &args.apps };
         return import(&files, &args, &catalogue);
     }
-    let dataset = Dataset::open(args.dataset.as_deref().context("no dataset is given")?)?;
+    let dataset = open_dataset(args.dataset.as_deref().context("no dataset is given")?)?;
     let set = TrainingSet::read(&dataset, &catalogue, &args.of.server)?;
-    let start = args.from.as_deref().map(Bundle::read).transpose()?;
+    let start = args.from.as_deref().map(read_bundle).transpose()?;
     let recipe = recipe(&args, &dataset, &set, start.as_ref())?;
     let mut progress = WorkProgress::new("steps");
     let params = params(&args);
