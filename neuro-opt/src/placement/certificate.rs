@@ -6,6 +6,10 @@
 //! filling of one of them, Σ π_r + Σ S_c·max(0, v_c) bounds the revenue of every placement of whole requests (see
 //! [`decomposed`](super::decomposed())). `exact` is one class of one server at prices of 0.
 //!
+//! Placements may be parted: a request runs in a group of servers or it does not, and if it does, it may be said to run on one server of
+//! the group, which becomes a group of its own. At first the groups are the classes. Each part has prices and bounds of its own then,
+//! and the largest bound is proved.
+//!
 //! A v_c is proved by a tree of regions: pieces of each request between two numbers, and a box of the server's state. The halves of a cut
 //! cover it; a leaf holds no filling, or one that is looked at, or row duals that prove its bound by weak duality whatever they are.
 //!
@@ -24,6 +28,7 @@ use super::Problem;
 use super::filling::{
     Branch, Budget, Filling, Interference, Judgement, Region, RowKey, SharedState, Solution, TreeNode, settle,
 };
+use super::group::{Group, split};
 use crate::{Error, Method, Result};
 
 /// A proof that no placement has more revenue than [`Certificate::bound`].
@@ -32,24 +37,57 @@ use crate::{Error, Method, Result};
 pub struct Certificate {
     /// The bound.
     pub bound: f64,
-    /// π of every request, in the order of the instance.
-    pub prices: Vec<f64>,
-    /// A proof for every class of servers.
-    pub classes: Vec<ClassProof>,
+    /// The classes of servers.
+    pub classes: Vec<ClassBasis>,
+    /// Parts of the placements, the first one all of them.
+    pub parts: Vec<PartProof>,
 }
 
-/// A proof that no filling of a server of one class has more profit than [`ClassProof::bound`].
+/// Coordinates of the state of a class of servers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClassProof {
+pub struct ClassBasis {
     /// A server of the class.
     pub server: String,
-    /// v_c.
-    pub bound: f64,
     /// The server's state is h = basis · y, row by row (d × d).
     pub basis: Vec<Vec<f64>>,
     /// y = inverse · h.
     pub inverse: Vec<Vec<f64>>,
+}
+
+/// A part of the placements: parted in two, or with prices and a proof for each group of servers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartProof {
+    /// How it is parted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branching: Option<Branching>,
+    /// π of every request, in the order of the instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prices: Vec<f64>,
+    /// A proof for every group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupProof>,
+}
+
+/// A request runs in a group of servers, or not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Branching {
+    /// Position of the request in the instance.
+    pub request: usize,
+    /// Position of the group.
+    pub group: usize,
+    /// Positions of the parts where it does and where it does not.
+    pub halves: [usize; 2],
+}
+
+/// A proof that no filling of a server of one group has more profit than [`GroupProof::bound`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupProof {
+    /// v_c; below 0 if there is no filling at all.
+    pub bound: f64,
     /// Regions, the first one all fillings.
     pub tree: Vec<ProofNode>,
 }
@@ -84,18 +122,28 @@ pub enum Cut {
     State(usize, f64, [usize; 2]),
 }
 
-impl ClassProof {
-    /// What a search proved.
-    pub(super) fn of(server: &str, interference: &SharedState<'_, '_>, solution: &Solution) -> Self {
+impl ClassBasis {
+    /// Of the class of a server.
+    pub(super) fn of(server: &str, interference: &SharedState<'_, '_>) -> Self {
         let rows = |matrix: &Array2<f64>| matrix.rows().into_iter().map(|row| row.to_vec()).collect();
         let (basis, inverse) = interference.basis();
-        Self {
-            server: server.to_owned(),
-            bound: solution.bound,
-            basis: rows(basis),
-            inverse: rows(inverse),
-            tree: proof_of(&solution.tree, solution.bound, interference.dimension()),
-        }
+        Self { server: server.to_owned(), basis: rows(basis), inverse: rows(inverse) }
+    }
+}
+
+/// The bound of a group that can hold nothing.
+const NOTHING: f64 = -1.0;
+
+impl GroupProof {
+    /// That nothing pays more than a price that is all it pays.
+    pub(super) fn at_full_prices() -> Self {
+        Self { bound: 0.0, tree: vec![ProofNode { cut: None, duals: Vec::new(), worth: None, empty: false }] }
+    }
+
+    /// What a search proved, in coordinates of this dimension.
+    pub(super) fn of(solution: &Solution, dimension: usize) -> Self {
+        let bound = solution.bound.max(NOTHING);
+        Self { bound, tree: proof_of(&solution.tree, bound, dimension) }
     }
 }
 
@@ -143,18 +191,13 @@ const TOLERANCE: f64 = 1e-7;
 pub fn check_certificate(problem: &Problem<'_>, certificate: &Certificate) -> Result<f64> {
     let instance = problem.instance();
     let fail = |place: String, problem: &'static str| Err(Error::Certificate { place, problem });
-    if certificate.prices.len() != instance.requests.len() {
-        return fail("prices".into(), "there is not one for every request");
-    }
-    if let Some(r) = certificate.prices.iter().position(|price| !(price.is_finite() && *price >= 0.0)) {
-        return fail(format!("prices[{r}]"), "a price is a number of at least 0");
-    }
     let mut is_covered = vec![false; instance.servers.len()];
-    let mut bound: f64 = certificate.prices.iter().sum();
-    for (c, class) in certificate.classes.iter().enumerate() {
-        let place = |field: &str| format!("classes[{c}].{field}");
-        let Some(server) = instance.servers.iter().position(|server| server.name == class.server) else {
-            return fail(place("server"), "the instance has no such server");
+    let mut classes = Vec::new();
+    let mut groups = Vec::new();
+    for (c, basis) in certificate.classes.iter().enumerate() {
+        let place = format!("classes[{c}].server");
+        let Some(server) = instance.servers.iter().position(|server| server.name == basis.server) else {
+            return fail(place, "the instance has no such server");
         };
         let same = |s: &usize| {
             problem.kind_of[*s] == problem.kind_of[server]
@@ -162,44 +205,114 @@ pub fn check_certificate(problem: &Problem<'_>, certificate: &Certificate) -> Re
         };
         let members: Vec<usize> = (0..instance.servers.len()).filter(same).collect();
         if members.iter().any(|s| std::mem::replace(&mut is_covered[*s], true)) {
-            return fail(place("server"), "its class was proved before");
+            return fail(place, "its class is there before");
         }
-        if class.bound.is_nan() {
-            return fail(place("bound"), "it is not a number");
-        }
-        ClassCheck::new(problem, class, server, &certificate.prices)?
-            .run(&|node, problem| Error::Certificate { place: format!("classes[{c}].tree[{node}]"), problem })?;
-        bound += members.len() as f64 * class.bound.max(0.0);
+        let class = Class::new(problem, basis, server)?;
+        groups.push(Group::whole(c, members.len(), class.requests.len()));
+        classes.push(class);
     }
     if is_covered.contains(&false) {
         return fail("classes".into(), "a server is in none");
     }
+    let mut is_seen = vec![false; certificate.parts.len()];
+    let mut waiting = vec![(0, groups)];
+    let mut bound = f64::NEG_INFINITY;
+    while let Some((place, groups)) = waiting.pop() {
+        let name = format!("parts[{place}]");
+        let Some(part) = certificate.parts.get(place) else { return fail(name, "there is no such part") };
+        if std::mem::replace(&mut is_seen[place], true) {
+            return fail(name, "it is the half of two branchings");
+        }
+        let Some(Branching { request, group, halves }) = part.branching else {
+            bound = bound.max(check_part(problem, &classes, part, &groups, &name)?);
+            continue;
+        };
+        for (runs, half) in [true, false].into_iter().zip(halves) {
+            let item_of = |class: usize| classes[class].requests.binary_search(&request).ok();
+            match split(&groups, group, &item_of, runs) {
+                Some(groups) => waiting.push((half, groups)),
+                None => return fail(name, "it is parted where that is no question"),
+            }
+        }
+    }
     if bound > certificate.bound + TOLERANCE * certificate.bound.abs().max(1.0) || certificate.bound.is_nan() {
-        return fail("bound".into(), "prices and classes add up to more");
+        return fail("bound".into(), "a part may have more");
     }
     Ok(bound)
 }
 
-struct ClassCheck<'p, 'a, 'c> {
-    proof: &'c ClassProof,
+/// The bound that a part proves.
+fn check_part(
+    problem: &Problem<'_>,
+    classes: &[Class<'_, '_>],
+    part: &PartProof,
+    groups: &[Group],
+    name: &str,
+) -> Result<f64> {
+    let fail =
+        |place: String, problem: &'static str| Err(Error::Certificate { place: name.to_owned() + &place, problem });
+    let requests = &problem.instance().requests;
+    if part.prices.len() != requests.len() {
+        return fail(".prices".into(), "there is not one for every request");
+    }
+    if let Some(r) = part.prices.iter().position(|price| !(price.is_finite() && *price >= 0.0)) {
+        return fail(format!(".prices[{r}]"), "a price is a number of at least 0");
+    }
+    if part.groups.len() != groups.len() {
+        return fail(".groups".into(), "there is not one for every group");
+    }
+    let mut bound: f64 = part.prices.iter().sum();
+    for (g, (group, proof)) in groups.iter().zip(&part.groups).enumerate() {
+        let place = format!(".groups[{g}]");
+        if proof.bound.is_nan() {
+            return fail(place + ".bound", "it is not a number");
+        }
+        let class = &classes[group.class];
+        let profits: Vec<f64> = class.requests.iter().map(|r| requests[*r].payment - part.prices[*r]).collect();
+        let is_empty = proof.bound < 0.0 && group.is_forced() && profits.iter().all(|profit| *profit >= 0.0);
+        let filling = group.bound(class.filling.with_profits(profits));
+        GroupCheck { proof, interference: &class.interference, filling, is_seen: vec![false; proof.tree.len()] }
+            .run(&|node, problem| Error::Certificate { place: format!("{name}{place}.tree[{node}]"), problem })?;
+        if is_empty {
+            return Ok(f64::NEG_INFINITY);
+        }
+        bound += group.servers as f64 * if group.is_forced() { proof.bound } else { proof.bound.max(0.0) };
+    }
+    Ok(bound)
+}
+
+/// Servers that are the same.
+struct Class<'p, 'a> {
+    /// The request of each item.
+    requests: Vec<usize>,
     interference: SharedState<'p, 'a>,
+    filling: Filling,
+}
+
+impl<'p, 'a> Class<'p, 'a> {
+    fn new(problem: &'p Problem<'a>, basis: &ClassBasis, server: usize) -> Result<Self> {
+        let kind = problem.kind_of[server];
+        let capacity_gb = problem.instance().servers[server].memory_gb;
+        let requests = problem.admissible(kind);
+        let basis = Some((matrix(&basis.basis)?, matrix(&basis.inverse)?));
+        let interference = SharedState::new(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, basis)?;
+        let free = vec![0.0; problem.instance().requests.len()];
+        let filling = problem.filling(&requests, &free, capacity_gb, &interference);
+        Ok(Self { requests, interference, filling })
+    }
+}
+
+/// The check of a [`GroupProof`].
+struct GroupCheck<'c> {
+    proof: &'c GroupProof,
+    interference: &'c dyn Interference,
     filling: Filling,
     is_seen: Vec<bool>,
 }
 
 type Failure<'f> = &'f dyn Fn(usize, &'static str) -> Error;
 
-impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
-    fn new(problem: &'p Problem<'a>, proof: &'c ClassProof, server: usize, prices: &[f64]) -> Result<Self> {
-        let kind = problem.kind_of[server];
-        let capacity_gb = problem.instance().servers[server].memory_gb;
-        let requests = problem.admissible(kind);
-        let basis = Some((matrix(&proof.basis)?, matrix(&proof.inverse)?));
-        let interference = SharedState::new(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, basis)?;
-        let filling = problem.filling(&requests, prices, capacity_gb, &interference);
-        Ok(Self { proof, interference, filling, is_seen: vec![false; proof.tree.len()] })
-    }
-
+impl GroupCheck<'_> {
     fn run(mut self, failure: Failure<'_>) -> Result<()> {
         let mut waiting = vec![(0, Region::whole(&self.filling), Judgement::default())];
         while let Some((place, region, judgement)) = waiting.pop() {
@@ -220,7 +333,7 @@ impl<'p, 'a, 'c> ClassCheck<'p, 'a, 'c> {
         if std::mem::replace(&mut self.is_seen[place], true) {
             return Err(failure(place, "it is the half of two cuts"));
         }
-        let (filling, interference) = (&self.filling, &self.interference);
+        let (filling, interference) = (&self.filling, self.interference);
         let allowed = self.proof.bound + TOLERANCE * self.proof.bound.abs().max(1.0);
         if !settle(filling, interference, &mut region, &mut judgement) {
             return Ok(());

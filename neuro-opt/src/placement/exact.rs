@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use neuro_data::plan::Plan;
 
-use super::certificate::{Certificate, ClassProof};
-use super::filling::{SharedState, Tree, TreeParams};
+use super::certificate::{Certificate, ClassBasis, GroupProof, PartProof};
+use super::filling::{Interference, SharedState, Tree, TreeParams};
 use super::lns::{LnsParams, search};
 use super::{Placement, Problem, greedy, plan_of};
 use crate::{Error, Limits, Method, Observer, Outcome, Result};
@@ -79,8 +79,12 @@ pub fn exact(problem: &Problem<'_>, params: &ExactParams, observer: Observer<'_>
     };
     let certificate = params.certificate.then(|| Certificate {
         bound: solution.bound,
-        prices,
-        classes: vec![ClassProof::of(&problem.instance().servers[0].name, &interference, &solution)],
+        classes: vec![ClassBasis::of(&problem.instance().servers[0].name, &interference)],
+        parts: vec![PartProof {
+            branching: None,
+            prices,
+            groups: vec![GroupProof::of(&solution, interference.dimension())],
+        }],
     });
     Ok(Exact { plan: plan_of(problem, Method::Exact, &placement, &outcome)?, nodes: solution.nodes, certificate })
 }

@@ -26,6 +26,7 @@ mod explain;
 mod filling;
 mod first_fit;
 mod greedy;
+mod group;
 mod lns;
 mod milp;
 mod neuro;
@@ -37,7 +38,7 @@ mod scaloran;
 mod tenancy;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
-pub use certificate::{Certificate, ClassProof, Cut, ProofNode, check_certificate};
+pub use certificate::{Branching, Certificate, ClassBasis, Cut, GroupProof, PartProof, ProofNode, check_certificate};
 pub use decomposed::{Decomposed, DecomposedParams, decomposed};
 pub use exact::{Exact, ExactParams, exact};
 pub use explain::{BoundChange, Explanation, MemoryChange, PaymentChange, explain};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use neuro_data::Catalogue;
 use neuro_data::instance::Instance;
 use neuro_opt::placement::{
-    Certificate, Cut, Decomposed, DecomposedParams, Exact, ExactParams, Problem, Profiles, audit, check_certificate,
-    decomposed, exact,
+    Branching, Certificate, Cut, Decomposed, DecomposedParams, Exact, ExactParams, Problem, Profiles, audit,
+    check_certificate, decomposed, exact,
 };
 use neuro_opt::{Error, Limits};
 use neuro_profiler::{Load, Profiler, sla_index};
@@ -104,23 +104,66 @@ fn hundreds_of_servers_are_proved_as_brute_force_has_them() {
     }
 }
 
+/// Two servers, of two kinds or of one, that cannot hold everything: the plan, its proof, and in how many parts.
+fn check_decomposed(suffix: &str, requests: usize, seed: u64, seconds: f64) -> usize {
+    let profiles = profiles(suffix);
+    let mut instance = instance(2, requests, 0.7, seed);
+    instance.servers.iter_mut().for_each(|server| server.memory_gb = 10.0);
+    if seed.is_multiple_of(2) {
+        instance.servers[0].kind = instance.servers[1].kind.clone();
+    }
+    let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+    let (found, best) = (priced(&problem, seconds), brute_force(&instance, &profiles));
+    let (plan, bound) = (&found.plan, found.plan.bound.unwrap());
+    let what = format!("{suffix} seed {seed}: {} and {bound} for {best}", plan.objective);
+    assert!((plan.objective - best).abs() < 1e-9, "{what}");
+    assert!(bound >= best - 1e-9 && bound <= best + 2e-6 * best.max(1.0), "{what}");
+    assert_eq!(plan.termination, "optimal", "{what}");
+    assert!(audit(&problem, plan).unwrap().holds());
+    let certificate = found.certificate.unwrap();
+    let checked = check_certificate(&problem, &certificate).unwrap();
+    assert!(checked >= best - 1e-9 && checked <= bound + 1e-6 * bound, "{what}: {checked}");
+    certificate.parts.len()
+}
+
 #[test]
-fn two_servers_are_bounded_from_above_and_the_plan_is_near() {
+fn two_servers_are_proved_as_brute_force_has_them() {
     for suffix in ["", "-monotone"] {
-        for seed in 0..3 {
-            let profiles = profiles(suffix);
-            let instance = instance(2, 8, 0.7, seed);
-            let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
-            let (found, best) = (priced(&problem, 0.5), brute_force(&instance, &profiles));
-            let bound = found.plan.bound.unwrap();
-            assert!(bound >= best - 1e-9, "{suffix} seed {seed}: {bound} < {best}");
-            assert!(found.plan.objective <= best + 1e-9);
-            assert!(found.plan.objective >= 0.9 * best, "{suffix} seed {seed}: {} of {best}", found.plan.objective);
-            assert!(audit(&problem, &found.plan).unwrap().holds());
-            if let Some(certificate) = &found.certificate {
-                let checked = check_certificate(&problem, certificate).unwrap();
-                assert!(checked >= best - 1e-9 && checked <= bound + 1e-6 * bound);
-            }
+        let parts = (0..6).map(|seed| check_decomposed(suffix, 9, seed, 60.0));
+        assert!(parts.max() > Some(1), "nothing was parted");
+    }
+}
+
+#[test]
+#[ignore = "minutes"]
+fn hundreds_of_pairs_of_servers_are_proved_as_brute_force_has_them() {
+    for suffix in ["", "-monotone"] {
+        (100..200).for_each(|seed| {
+            check_decomposed(suffix, 8 + (seed % 4) as usize, seed, 60.0);
+        });
+    }
+}
+
+#[test]
+fn a_decomposition_that_is_broken_off_still_bounds() {
+    let profiles = profiles("");
+    let instance = instance(2, 9, 0.7, 4);
+    let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+    let best = brute_force(&instance, &profiles);
+    for calls in [1, 10, 100] {
+        let mut asked = 0;
+        let params = DecomposedParams { certificate: true, ..DecomposedParams::default() };
+        let found = decomposed(&problem, &params, &mut |progress| {
+            assert!(progress.bound >= best - 1e-9, "{} < {best}", progress.bound);
+            asked += 1;
+            if asked < calls { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+        .unwrap();
+        let bound = found.plan.bound.unwrap();
+        assert!(bound >= best - 1e-9 && found.plan.objective <= best + 1e-9);
+        assert!(audit(&problem, &found.plan).unwrap().holds());
+        if let Some(certificate) = &found.certificate {
+            assert!(check_certificate(&problem, certificate).unwrap() <= bound + 1e-6 * bound);
         }
     }
 }
@@ -164,26 +207,60 @@ fn a_certificate_that_was_changed_is_refused() {
     assert!(refused(&|c| c.bound *= 0.999).contains("bound"));
     refused(&|c| {
         c.bound *= 0.99;
-        c.classes[0].bound *= 0.99;
+        c.parts[0].groups[0].bound *= 0.99;
     });
-    refused(&|c| c.prices[0] = -1.0);
-    refused(&|c| c.prices.truncate(3));
+    refused(&|c| c.parts[0].prices[0] = -1.0);
+    refused(&|c| c.parts[0].prices.truncate(3));
     refused(&|c| c.classes.clear());
     refused(&|c| c.classes.push(c.classes[0].clone()));
     refused(&|c| c.classes[0].server = "elsewhere".into());
-    refused(&|c| c.classes[0].bound = f64::NAN);
+    refused(&|c| c.parts.clear());
+    refused(&|c| c.parts[0].groups.clear());
+    refused(&|c| c.parts[0].groups[0].bound = f64::NAN);
+    refused(&|c| c.parts[0].groups[0].bound = -1.0);
     refused(&|c| c.classes[0].basis[0][0] *= 1.001);
-    refused(&|c| c.classes[0].tree.clear());
+    refused(&|c| c.parts[0].groups[0].tree.clear());
     // A half left out, and both halves the same.
-    let cut = good.classes[0].tree.iter().position(|node| node.cut.is_some()).unwrap();
-    refused(&|c| c.classes[0].tree[cut].cut = None);
-    refused(&|c| match &mut c.classes[0].tree[cut].cut {
+    let cut = good.parts[0].groups[0].tree.iter().position(|node| node.cut.is_some()).unwrap();
+    refused(&|c| c.parts[0].groups[0].tree[cut].cut = None);
+    refused(&|c| match &mut c.parts[0].groups[0].tree[cut].cut {
         Some(Cut::Pieces(_, _, halves) | Cut::State(_, _, halves)) => halves[1] = halves[0],
         None => {}
     });
-    refused(&|c| c.classes[0].tree[cut].worth = Some(1e6));
+    refused(&|c| c.parts[0].groups[0].tree[cut].worth = Some(1e6));
     // Duals that are none.
-    refused(&|c| c.classes[0].tree.iter_mut().for_each(|node| node.duals.clear()));
+    refused(&|c| c.parts[0].groups[0].tree.iter_mut().for_each(|node| node.duals.clear()));
+}
+
+#[test]
+fn a_parted_certificate_that_was_changed_is_refused() {
+    assert!((0..6).any(check_parted_certificate), "nothing was parted");
+}
+
+/// Whether the certificate of an instance has parts; if so, changes to them must be seen.
+fn check_parted_certificate(seed: u64) -> bool {
+    let profiles = profiles("");
+    let mut instance = instance(2, 9, 0.7, seed);
+    instance.servers.iter_mut().for_each(|server| server.memory_gb = 10.0);
+    let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+    let good = priced(&problem, 60.0).certificate.unwrap();
+    let Some(parted) = good.parts.iter().position(|part| part.branching.is_some()) else { return false };
+    let refused = |change: &dyn Fn(&mut Certificate)| {
+        let mut other = good.clone();
+        change(&mut other);
+        let error = check_certificate(&problem, &other).unwrap_err();
+        assert!(matches!(error, Error::Certificate { .. }), "{error}");
+    };
+    let branching = |c: &mut Certificate, change: &dyn Fn(&mut Branching)| {
+        c.parts[parted].branching.as_mut().into_iter().for_each(change);
+    };
+    refused(&|c| branching(c, &|b| b.halves[1] = b.halves[0]));
+    refused(&|c| branching(c, &|b| b.halves[1] = 1000));
+    refused(&|c| branching(c, &|b| b.request = 1000));
+    refused(&|c| branching(c, &|b| b.group = 1000));
+    refused(&|c| c.parts[parted].branching = None);
+    refused(&|c| c.bound *= 0.999);
+    true
 }
 
 #[test]

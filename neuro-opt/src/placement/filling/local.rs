@@ -5,7 +5,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Filling, Interference};
 
-/// Improves a filling for so many iterations; what comes back has at least its profit and nearly holds if it did.
+/// Improves a filling that the bounds on pieces admit for so many iterations; what comes back is one too, has at least its profit and
+/// nearly holds if it did.
 pub(crate) fn improve(
     filling: &Filling,
     interference: &dyn Interference,
@@ -23,9 +24,10 @@ pub(crate) fn improve(
     let mut current = best.clone();
     for _ in 0..iterations {
         let mut next = current.clone();
-        let held: Vec<usize> = (0..filling.items()).filter(|item| next[*item] > 0).collect();
+        let held: Vec<usize> = (0..filling.items()).filter(|item| next[*item] > filling.least[*item]).collect();
         for _ in 0..rng.gen_range(1..=3).min(held.len()) {
-            next[held[rng.gen_range(0..held.len())]] = 0;
+            let item = held[rng.gen_range(0..held.len())];
+            next[item] = filling.least[item];
         }
         let as_figures: Vec<f64> = next.iter().map(|x| f64::from(*x)).collect();
         let mut y = filling.coordinates(&as_figures);

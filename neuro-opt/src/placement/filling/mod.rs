@@ -2,7 +2,8 @@
 //!
 //! # The problem
 //!
-//! Items i with profit w_i, memory m_i and contribution g_i ∈ R^d a piece, x_i ∈ {0, …, u_i} pieces of each:
+//! Items i with profit w_i, memory m_i and contribution g_i ∈ R^d a piece, x_i ∈ {l_i, …, u_i} pieces of each, l_i being 0 but where a
+//! branching says that an item is there:
 //!
 //! maximise Σ w_i x_i subject to Σ m_i x_i ≤ C and, wherever x_i > 0, the promises of i hold at the *coordinates* y = Σ g_i x_i.
 //!
@@ -36,6 +37,8 @@ pub(crate) struct Filling {
     pub(crate) profits: Vec<f64>,
     /// Memory of a piece, GB.
     pub(crate) memory_gb: Vec<f64>,
+    /// Fewest pieces of each item: what must be there.
+    pub(crate) least: Vec<u32>,
     /// Most pieces of each item.
     pub(crate) most: Vec<u32>,
     /// Memory that is there, GB.
@@ -73,7 +76,8 @@ impl Filling {
             [raising, lowering]
         });
         let orders = orders.collect();
-        Self { profits, memory_gb, most, capacity_gb, dimension, contributions, orders }
+        let least = vec![0; profits.len()];
+        Self { profits, memory_gb, least, most, capacity_gb, dimension, contributions, orders }
     }
 
     /// Number of items.
@@ -95,6 +99,11 @@ impl Filling {
         y
     }
 
+    /// Whether there are neither too few nor too many of an item.
+    pub(crate) fn admits(&self, pieces: &[u32]) -> bool {
+        pieces.iter().zip(self.least.iter().zip(&self.most)).all(|(x, (least, most))| least <= x && x <= most)
+    }
+
     /// Profit of these pieces.
     pub(crate) fn profit(&self, pieces: &[u32]) -> f64 {
         pieces.iter().zip(&self.profits).map(|(x, w)| f64::from(*x) * w).sum()
@@ -103,6 +112,11 @@ impl Filling {
     /// Memory of these pieces, GB.
     pub(crate) fn used_gb(&self, pieces: &[u32]) -> f64 {
         pieces.iter().zip(&self.memory_gb).map(|(x, m)| f64::from(*x) * m).sum()
+    }
+
+    /// Other bounds on pieces.
+    pub(crate) fn within(self, least: &[u32], most: &[u32]) -> Self {
+        Self { least: least.to_vec(), most: most.to_vec(), ..self }
     }
 
     /// Other profits.

@@ -43,7 +43,7 @@ impl Region {
     /// All fillings.
     pub(crate) fn whole(filling: &Filling) -> Self {
         Self {
-            least: vec![0; filling.items()],
+            least: filling.least.clone(),
             most: filling.most.clone(),
             low: vec![f64::NEG_INFINITY; filling.dimension],
             high: vec![f64::INFINITY; filling.dimension],

@@ -506,7 +506,7 @@ impl<'a> Tree<'a> {
                 add(&mut y, -f64::from(wanted));
             }
         }
-        if filling.profit(&pieces) > self.lock().profit {
+        if filling.admits(&pieces) && filling.profit(&pieces) > self.lock().profit {
             self.offer(&pieces)?;
         }
         Ok(())

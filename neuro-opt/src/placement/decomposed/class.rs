@@ -1,0 +1,152 @@
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::placement::filling::{Filling, Interference, SharedState, Solution, Tree, TreeParams, improve};
+use crate::placement::group::Group;
+use crate::placement::{Placement, Problem};
+use crate::{Limits, Method, Result};
+
+/// Servers that are the same.
+pub(super) struct Class<'p, 'a> {
+    pub(super) servers: Vec<usize>,
+    /// The request of each item.
+    pub(super) requests: Vec<usize>,
+    pub(super) interference: SharedState<'p, 'a>,
+    pub(super) filling: Filling,
+    /// Fillings that hold, pieces by item.
+    pub(super) pool: Vec<Vec<u32>>,
+    known: HashSet<Vec<u32>>,
+    /// No filling pays more.
+    pub(super) most: f64,
+    /// Payment of each item.
+    payments: Vec<f64>,
+}
+
+/// What a group is priced with.
+pub(super) struct Pricing<'a> {
+    pub(super) prices: &'a [f64],
+    /// By how much a filling must beat the best known one to be looked for.
+    pub(super) slack: f64,
+    pub(super) time: Duration,
+    /// Threads.
+    pub(super) workers: usize,
+    /// Whether the trees are kept.
+    pub(super) keep: bool,
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// Iterations of local search from one filling on.
+const LOCAL_ITERATIONS: u64 = 60;
+/// Fillings from which it starts.
+const STARTS: usize = 4;
+
+impl<'p, 'a> Class<'p, 'a> {
+    pub(super) fn new(problem: &'p Problem<'a>, kind: usize, server: usize) -> Result<Self> {
+        let instance = problem.instance();
+        let capacity_gb = instance.servers[server].memory_gb;
+        let requests = problem.admissible(kind);
+        let interference = SharedState::new(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, None)?;
+        let free = vec![0.0; instance.requests.len()];
+        let filling = problem.filling(&requests, &free, capacity_gb, &interference);
+        let payments = filling.profits.clone();
+        let most = payments.iter().filter(|payment| **payment > 0.0).sum::<f64>() + 1.0;
+        let (servers, pool, known) = (vec![server], Vec::new(), HashSet::new());
+        Ok(Self { servers, requests, interference, filling, pool, known, most, payments })
+    }
+
+    /// The item of a request.
+    pub(super) fn item_of(&self, request: usize) -> Option<usize> {
+        self.requests.binary_search(&request).ok()
+    }
+
+    /// Takes a filling into the pool, if it is new.
+    pub(super) fn add(&mut self, pieces: Vec<u32>) {
+        if self.known.insert(pieces.clone()) {
+            self.pool.push(pieces);
+        }
+    }
+
+    /// What runs on a server, pieces by item.
+    pub(super) fn pieces(&self, placement: &Placement, server: usize) -> Vec<u32> {
+        self.requests.iter().map(|r| u32::from(placement[*r] == Some(server))).collect()
+    }
+
+    /// What each item pays beyond its price.
+    pub(super) fn reduced(&self, prices: &[f64]) -> Vec<f64> {
+        self.requests.iter().zip(&self.payments).map(|(r, payment)| payment - prices[*r]).collect()
+    }
+
+    /// The known fillings that a group admits, the best at prices first.
+    fn ranked<'c>(&'c self, group: &Group, filling: &Filling) -> Vec<(f64, &'c Vec<u32>)> {
+        let admitted = self.pool.iter().filter(|pieces| group.admits(pieces));
+        let mut ranked: Vec<_> = admitted.map(|pieces| (filling.profit(pieces), pieces)).collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        ranked
+    }
+
+    /// Fillings of a group of more profit than `most`, by local search from the best that are known.
+    pub(super) fn generate(&self, group: &Group, prices: &[f64], most: f64, seed: u64) -> Result<Vec<Vec<u32>>> {
+        let filling = group.bound(self.filling.with_profits(self.reduced(prices)));
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut found = Vec::new();
+        for (_, start) in self.ranked(group, &filling).into_iter().take(STARTS) {
+            let improved = improve(&filling, &self.interference, start, LOCAL_ITERATIONS, &mut rng);
+            let profit = filling.profit(&improved);
+            if profit > most + 1e-6 * most.abs().max(1.0)
+                && !self.known.contains(&improved)
+                && self.interference.holds(&improved)?
+            {
+                found.push(improved);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The nearest fillings that a group admits to those given: what must run there is put in, what must not is taken out.
+    pub(super) fn project(&self, group: &Group, fillings: &[Vec<u32>]) -> Result<Vec<Vec<u32>>> {
+        let mut projected = Vec::new();
+        for pieces in fillings.iter().filter(|pieces| !group.admits(pieces)) {
+            let bounds = group.least.iter().zip(&group.most);
+            let near: Vec<u32> = pieces.iter().zip(bounds).map(|(x, (least, most))| *x.clamp(least, most)).collect();
+            if self.fits(&near) && !self.known.contains(&near) && self.interference.holds(&near)? {
+                projected.push(near);
+            }
+        }
+        Ok(projected)
+    }
+
+    /// The best filling of a group at prices, and a bound on it.
+    pub(super) fn price(&self, group: &Group, pricing: &Pricing<'_>, seed: u64) -> Result<Solution> {
+        let Pricing { prices, slack, time, workers, keep, stop } = *pricing;
+        let filling = group.bound(self.filling.with_profits(self.reduced(prices)));
+        let mut known = self.ranked(group, &filling).first().map(|(_, pieces)| (*pieces).clone());
+        if known.is_none() && self.interference.holds(&group.least)? && self.fits(&group.least) {
+            known = Some(group.least.clone());
+        }
+        if let Some(best) = &known {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let improved = improve(&filling, &self.interference, best, LOCAL_ITERATIONS, &mut rng);
+            if filling.profit(&improved) > filling.profit(best) && self.interference.holds(&improved)? {
+                known = Some(improved);
+            }
+        }
+        // Where nothing is known anything is worth finding: no profit is negative.
+        let target = known.as_ref().map_or(-1.0, |known| filling.profit(known) + slack);
+        let limits = Limits { time: Some(time), gap: 0.0, target: Some(target), ..Limits::default() };
+        let params = TreeParams { limits, workers, keep };
+        let mut solution = Tree::new(&filling, &self.interference, &params, known.clone()).run(&mut |_| {
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        solution.found.extend(known);
+        Ok(solution)
+    }
+
+    fn fits(&self, pieces: &[u32]) -> bool {
+        self.filling.used_gb(pieces) <= self.filling.capacity_gb
+    }
+}

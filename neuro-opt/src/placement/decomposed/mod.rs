@@ -1,0 +1,691 @@
+//! Many servers: Dantzig–Wolfe decomposition.
+//!
+//! # The bound
+//!
+//! With a price π_r ≥ 0 for every request, the revenue of any placement is at most
+//!
+//! Σ_r π_r + Σ_c S_c · v_c(π), v_c(π) = max over fillings of one server of class c of Σ_r (p_r − π_r) in it,
+//!
+//! where a *class* is the servers of one kind and memory, S_c of them: what a request pays beyond its price is counted where it runs, the
+//! price once. v_c is what [`Tree`] bounds, and its bound will do, so that pricing may be broken off at any time. The best prices are
+//! found by cutting planes, each a filling that was found: minimise Σ π_r + Σ S_c σ_c where σ_c ≥ Σ (p_r − π_r) of every known filling.
+//! Servers of a class are never told apart, so their symmetry costs nothing.
+//!
+//! # What it leaves
+//!
+//! The best prices bound mixtures of fillings, and the best mixture may be worth more than any placement. So the placements are parted:
+//! those where some request runs on servers of a class, and those where it does not, each with prices of its own; the largest bound of
+//! all parts is the bound. What runs on a class may be said to run on one server of it, which is then priced by itself
+//! ([`Group`]).
+//!
+//! G. B. Dantzig, P. Wolfe, "Decomposition principle for linear programs", Operations Research 8(1), 1960, doi:10.1287/opre.8.1.101;
+//! branching as in C. Barnhart et al., "Branch-and-price: Column generation for solving huge integer programs", Operations Research
+//! 46(3), 1998, doi:10.1287/opre.46.3.316; prices are smoothed as in P. Wentges, "Weighted Dantzig–Wolfe decomposition for linear mixed-integer programming", International
+//! Transactions in Operational Research 4(2), 1997, doi:10.1016/S0969-6016(97)00001-4.
+
+mod class;
+mod master;
+mod part;
+
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use neuro_data::plan::Plan;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use self::class::{Class, Pricing};
+use self::master::{Dual, Master, Row};
+use self::part::{Part, Records};
+use super::certificate::{Certificate, ClassBasis, GroupProof};
+use super::filling::{Interference, Solution};
+use super::group::{Group, split};
+use super::lns::{LnsParams, search};
+use super::occupancy::Occupancy;
+use super::{Placement, Problem, greedy, plan_of};
+use crate::{Error, Limits, Method, Observer, Outcome, Progress, Result, Termination};
+
+/// How to search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecomposedParams {
+    /// Wall-clock time; 60 s by default.
+    pub time: Duration,
+    /// Distance of revenue and bound, relative to the revenue, at which the search ends; 1e-6 by default.
+    pub gap: f64,
+    /// Threads, at least 1; by default the number of cores.
+    pub workers: usize,
+    /// Seed of the search for plans.
+    pub seed: u64,
+    /// Whether to keep a proof of the bound; by default not.
+    pub certificate: bool,
+}
+
+impl Default for DecomposedParams {
+    fn default() -> Self {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        Self { time: Duration::from_secs(60), gap: 1e-6, workers, seed: 1, certificate: false }
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Decomposed {
+    /// The best plan, audited.
+    pub plan: Plan,
+    /// How often all classes were priced.
+    pub pricings: u64,
+    /// Nodes of all pricing problems.
+    pub nodes: u64,
+    /// The proof of the bound, if it was asked for and there is one.
+    pub certificate: Option<Certificate>,
+}
+
+/// Places requests on many servers and proves how far from the best revenue that can be.
+///
+/// # Errors
+///
+/// [`Error::UnsuitedProfiler`], [`Error::InvalidOption`], a profiler that cannot predict a server, or [`Error::FailedAudit`].
+pub fn decomposed(problem: &Problem<'_>, params: &DecomposedParams, observer: Observer<'_>) -> Result<Decomposed> {
+    if params.workers < 1 {
+        return Err(Error::InvalidOption { name: "workers", value: params.workers as f64, required: "at least 1" });
+    }
+    if params.gap.is_nan() || params.gap < 0.0 {
+        return Err(Error::InvalidOption { name: "gap", value: params.gap, required: "at least 0" });
+    }
+    let mut run = Run::new(problem, params)?;
+    let termination = run.decompose(observer)?;
+    let certificate = run.certificate();
+    let Run { placement, revenue, bound, pricings, nodes, start, .. } = run;
+    let outcome = Outcome {
+        termination,
+        objective: Some(revenue),
+        bound: Some(bound.max(revenue)),
+        nodes,
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    Ok(Decomposed { plan: plan_of(problem, Method::Decomposed, &placement, &outcome)?, pricings, nodes, certificate })
+}
+
+struct Run<'p, 'a> {
+    problem: &'p Problem<'a>,
+    params: &'p DecomposedParams,
+    start: Instant,
+    payments: Vec<f64>,
+    classes: Vec<Class<'p, 'a>>,
+    placement: Placement,
+    revenue: f64,
+    bound: f64,
+    /// The largest bound of the parts that are done with.
+    closed: f64,
+    open: BinaryHeap<Part>,
+    records: Records,
+    pricings: u64,
+    nodes: u64,
+    /// When known fillings were put together last.
+    planned_at: Duration,
+    /// Share of the gap that a pricing may miss now.
+    coarseness: f64,
+    rng: ChaCha8Rng,
+    is_stopped: bool,
+}
+
+/// Share of the time for the first plan.
+const FIRST_SHARE: f64 = 0.12;
+/// Share of the time without a better plan after which a search for plans ends.
+const PATIENCE: f64 = 0.02;
+/// Share of the time for local search before the first pricing.
+const FIRST_FILLINGS_SHARE: f64 = 0.12;
+/// Share of the time for local search between two pricings.
+const LATER_FILLINGS_SHARE: f64 = 0.02;
+/// Share of what time is left that is spent on plans after prices have been found.
+const PLAN_SHARE: f64 = 0.15;
+/// Share of the time after which known fillings are put together.
+const PLAN_EVERY: f64 = 0.15;
+/// Weight of the best prices in smoothed ones.
+const SMOOTHING: f64 = 0.5;
+/// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
+const IDLE_ROUNDS: [usize; 2] = [10, 2];
+/// Share of the time that one pricing may take.
+const PRICING_SHARE: f64 = 0.1;
+/// Pricings of a part that cannot be closed.
+const PART_PRICINGS: usize = 2;
+/// Pricings of a part that may be closed.
+const CLOSING_PRICINGS: usize = 12;
+/// Share of what a bound misses of the value of its prices that the next pricing may miss.
+const MISSING: f64 = 0.15;
+/// Share of the gap that a pricing may miss, at least and at most: the more, the sooner it is done.
+const COARSENESS: [f64; 2] = [0.02, 0.3];
+/// Share of the gap that better prices must promise, or branching does more.
+const TAIL: f64 = 0.04;
+/// Branchings that are tried.
+const CANDIDATES: usize = 8;
+/// How often an observer is asked.
+const POLL: Duration = Duration::from_millis(1);
+
+impl<'p, 'a> Run<'p, 'a> {
+    fn new(problem: &'p Problem<'a>, params: &'p DecomposedParams) -> Result<Self> {
+        let start = Instant::now();
+        let instance = problem.instance();
+        let mut classes: Vec<Class<'p, 'a>> = Vec::new();
+        for (s, server) in instance.servers.iter().enumerate() {
+            let kind = problem.kind_of[s];
+            let same = |class: &&mut Class<'_, '_>| {
+                let other = class.servers[0];
+                problem.kind_of[other] == kind && instance.servers[other].memory_gb == server.memory_gb
+            };
+            match classes.iter_mut().find(same) {
+                Some(class) => class.servers.push(s),
+                None => classes.push(Class::new(problem, kind, s)?),
+            }
+        }
+        let payments: Vec<f64> = instance.requests.iter().map(|request| request.payment).collect();
+        let rng = ChaCha8Rng::seed_from_u64(neuro_data::derive_seed(params.seed, &["decomposed"]));
+        Ok(Self {
+            problem,
+            params,
+            start,
+            bound: payments.iter().sum(),
+            placement: vec![None; payments.len()],
+            payments,
+            classes,
+            revenue: 0.0,
+            closed: f64::NEG_INFINITY,
+            open: BinaryHeap::new(),
+            records: Records::default(),
+            pricings: 0,
+            nodes: 0,
+            planned_at: Duration::ZERO,
+            coarseness: COARSENESS[0],
+            rng,
+            is_stopped: false,
+        })
+    }
+
+    fn left(&self) -> Duration {
+        self.params.time.saturating_sub(self.start.elapsed())
+    }
+
+    /// Whether there is no time left, or the observer broke off.
+    fn is_over(&self) -> bool {
+        self.is_stopped || self.left().is_zero()
+    }
+
+    /// What a part must be worth more than.
+    fn cutoff(&self) -> f64 {
+        self.revenue + self.params.gap * self.revenue.abs().max(1.0)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.bound <= self.cutoff()
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            objective: Some(self.revenue),
+            bound: self.bound,
+            nodes: self.nodes,
+            open: self.open.len(),
+            seconds: self.start.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn decompose(&mut self, observer: Observer<'_>) -> Result<Termination> {
+        let first = greedy::place(self.problem)?;
+        self.plan(first, self.params.time.mul_f64(FIRST_SHARE), observer)?;
+        self.planned_at = self.start.elapsed();
+        let groups = self.classes.iter().enumerate();
+        let groups: Vec<Group> =
+            groups.map(|(c, class)| Group::whole(c, class.servers.len(), class.requests.len())).collect();
+        let mut root = Part { groups, bound: self.bound, prices: None, record: self.records.enter() };
+        let trivial = root.groups.iter().map(|_| GroupProof::at_full_prices()).collect();
+        self.records.prove(root.record, root.bound, self.payments.clone(), trivial);
+        self.tighten(&mut root, observer)?;
+        self.close_or_open(root);
+        while !self.is_over() && !self.is_closed() {
+            let Some(part) = self.open.pop() else { break };
+            self.halve(part, observer)?;
+            // Now and then the new fillings are put together.
+            let since = self.start.elapsed() - self.planned_at;
+            if !self.is_over() && since > self.params.time.mul_f64(PLAN_EVERY) {
+                self.put_together(since.mul_f64(PLAN_SHARE), observer)?;
+            }
+        }
+        Ok(match (self.is_stopped, self.is_closed()) {
+            (_, true) if self.params.gap > Limits::default().gap * 10.0 => Termination::GapReached,
+            (_, true) => Termination::Optimal,
+            (true, _) => Termination::Interrupted,
+            _ => Termination::TimeLimit,
+        })
+    }
+
+    /// Puts a part where it belongs, and brings the bound up to date.
+    fn close_or_open(&mut self, part: Part) {
+        if part.bound <= self.cutoff() {
+            self.closed = self.closed.max(part.bound);
+        } else {
+            self.open.push(part);
+        }
+        self.update_bound(f64::NEG_INFINITY);
+    }
+
+    /// The bound over all parts, and what is in hand.
+    fn update_bound(&mut self, in_hand: f64) {
+        let open = self.open.peek().map_or(f64::NEG_INFINITY, |part| part.bound);
+        self.bound = self.bound.min(open.max(self.closed).max(in_hand).max(self.revenue));
+    }
+
+    /// Parts a part in two.
+    fn halve(&mut self, part: Part, observer: Observer<'_>) -> Result<()> {
+        let Some((request, group)) = self.branching(&part)? else {
+            // Nothing is open in it: no placement, or one that pricing will have found.
+            return Err(Error::Contradiction("a part of the placements that can be parted nowhere"));
+        };
+        let halves = [true, false].map(|runs| {
+            let groups = split(&part.groups, group, &|class| self.classes[class].item_of(request), runs);
+            (groups, self.records.enter())
+        });
+        self.records.branch(part.record, request, group, [halves[0].1, halves[1].1]);
+        let mut waiting = Vec::new();
+        for (groups, record) in halves {
+            let Some(groups) = groups else { return Err(Error::Contradiction("a branching that cannot be")) };
+            waiting.push(Part { groups, bound: part.bound, prices: part.prices.clone(), record });
+        }
+        while let Some(mut half) = waiting.pop() {
+            if !self.is_over() {
+                self.tighten(&mut half, observer)?;
+            }
+            let rest = waiting.iter().map(|part| part.bound).fold(f64::NEG_INFINITY, f64::max);
+            if half.bound <= self.cutoff() {
+                self.closed = self.closed.max(half.bound);
+            } else {
+                self.open.push(half);
+            }
+            self.update_bound(rest);
+        }
+        Ok(())
+    }
+
+    /// The request and the group to branch on: of some that the best mixture is undecided about, the one whose halves are worth least.
+    fn branching(&mut self, part: &Part) -> Result<Option<(usize, usize)>> {
+        let mut master = Master::new(&self.payments, &self.classes, &part.groups);
+        let dual = master.solve(&self.classes, &part.groups);
+        let weights = master.weights();
+        let mut shares: Vec<Vec<f64>> = part.groups.iter().map(|group| vec![0.0; group.least.len()]).collect();
+        for (row, weight) in &weights {
+            let pieces = &self.classes[part.groups[row.group].class].pool[row.filling];
+            shares[row.group].iter_mut().zip(pieces).for_each(|(share, x)| *share += f64::from(*x) * weight);
+        }
+        let mut candidates = Vec::new();
+        for (g, (group, shares)) in part.groups.iter().zip(&shares).enumerate() {
+            for (item, share) in shares.iter().enumerate().filter(|(item, _)| group.is_free(*item)) {
+                let request = self.classes[group.class].requests[item];
+                // What runs here for sure is undecided still if it may run on several servers.
+                let doubt = share.min(1.0 - share).max(if group.servers > 1 { 0.1 * share } else { 0.0 });
+                candidates.push((doubt.max(0.0) * self.payments[request], request, g));
+            }
+        }
+        candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+        candidates.truncate(CANDIDATES);
+        let active: Vec<Vec<Vec<u32>>> = (0..self.classes.len())
+            .map(|c| {
+                let of_class = weights.iter().filter(|(row, _)| part.groups[row.group].class == c);
+                of_class.map(|(row, _)| self.classes[c].pool[row.filling].clone()).collect()
+            })
+            .collect();
+        let cutoff = self.cutoff();
+        let mut best: Option<(f64, usize, usize)> = None;
+        for (_, request, g) in candidates {
+            let mut score = 1.0;
+            for runs in [true, false] {
+                let Some(groups) = split(&part.groups, g, &|class| self.classes[class].item_of(request), runs) else {
+                    continue;
+                };
+                self.project(&groups, &active)?;
+                let value = Master::new(&self.payments, &self.classes, &groups).solve(&self.classes, &groups).value;
+                let gain = (dual.value - value.max(cutoff)) / (dual.value - cutoff).max(1e-9);
+                score *= gain.clamp(0.0, 1.0) + 1e-3;
+            }
+            if best.is_none_or(|(most, ..)| score > most) {
+                best = Some((score, request, g));
+            }
+        }
+        Ok(best.map(|(_, request, group)| (request, group)))
+    }
+
+    /// Takes into the pools what comes near to fillings and groups admit.
+    fn project(&mut self, groups: &[Group], fillings: &[Vec<Vec<u32>>]) -> Result<()> {
+        for group in groups {
+            let class = &mut self.classes[group.class];
+            for pieces in class.project(group, &fillings[group.class])? {
+                class.add(pieces);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for prices that prove a smaller bound of a part: of all placements the best ones, of a part such that are good enough.
+    fn tighten(&mut self, part: &mut Part, observer: Observer<'_>) -> Result<()> {
+        let is_root = part.record == 0;
+        let mut master = Master::new(&self.payments, &self.classes, &part.groups);
+        let mut smoothing = 0.0;
+        // What its own prices prove.
+        let mut own = f64::INFINITY;
+        for pricing in 0.. {
+            let share = if self.pricings == 0 { FIRST_FILLINGS_SHARE } else { LATER_FILLINGS_SHARE };
+            let dual = self.generate(part, &mut master, self.params.time.mul_f64(share), observer)?;
+            let (gap, missing) = (part.bound - self.cutoff(), part.bound - dual.value);
+            if self.is_over() || gap <= 0.0 || missing <= 1e-7 * dual.value.abs().max(1.0) {
+                break;
+            }
+            let may_close = dual.value <= self.cutoff();
+            let most = if may_close { CLOSING_PRICINGS } else { PART_PRICINGS };
+            if own < f64::INFINITY && !may_close && missing < (1.5 * self.coarseness).max(TAIL) * gap
+                || !is_root && pricing >= most
+            {
+                break;
+            }
+            let at: Vec<f64> = match &part.prices {
+                Some(best) => {
+                    let pairs = dual.prices.iter().zip(best);
+                    pairs.map(|(new, best)| smoothing * best + (1.0 - smoothing) * new).collect()
+                }
+                None => dual.prices.clone(),
+            };
+            let solutions = self.price(part, &dual, &at, observer)?;
+            self.pricings += 1;
+            let mut bound: f64 = at.iter().sum();
+            for (group, solution) in part.groups.iter().zip(&solutions) {
+                // Nothing pays less than its price, so a group whose best filling would has none.
+                let none = if group.is_forced() { f64::NEG_INFINITY } else { 0.0 };
+                bound += group.servers as f64 * if solution.bound < 0.0 { none } else { solution.bound };
+                self.nodes += solution.nodes;
+            }
+            let improved = bound < own;
+            if improved {
+                own = bound;
+                part.bound = part.bound.min(bound);
+                if self.params.certificate {
+                    let priced = part.groups.iter().zip(&solutions);
+                    let of = |(group, solution): (&Group, &Solution)| {
+                        GroupProof::of(solution, self.classes[group.class].interference.dimension())
+                    };
+                    let proofs = priced.map(of).collect();
+                    self.records.prove(part.record, bound, at.clone(), proofs);
+                }
+                part.prices = Some(at);
+                if is_root {
+                    self.update_bound(part.bound);
+                }
+            }
+            let mut cut = false;
+            for (g, solution) in solutions.into_iter().enumerate() {
+                let class = &mut self.classes[part.groups[g].class];
+                let reduced = class.reduced(&dual.prices);
+                for pieces in solution.found {
+                    let gain: f64 = pieces.iter().zip(&reduced).map(|(x, w)| f64::from(*x) * w).sum();
+                    cut |= gain > dual.most[g] + 1e-7;
+                    class.add(pieces);
+                }
+            }
+            if !cut && !improved && smoothing == 0.0 {
+                // These prices say no more in the time that there is.
+                break;
+            }
+            smoothing = if cut || improved { SMOOTHING } else { 0.0 };
+            let since = self.start.elapsed() - self.planned_at;
+            if is_root && own < f64::INFINITY && !self.is_over() && since > self.params.time.mul_f64(PLAN_EVERY) {
+                self.put_together(since.mul_f64(PLAN_SHARE), observer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fillings by local search at the master's prices, until it finds none that would change them.
+    fn generate(&mut self, part: &Part, master: &mut Master, time: Duration, observer: Observer<'_>) -> Result<Dual> {
+        let start = Instant::now();
+        let most_idle = IDLE_ROUNDS[usize::from(part.record > 0)];
+        let mut idle = 0;
+        let mut dual = master.solve(&self.classes, &part.groups);
+        while idle < most_idle && !self.is_over() && start.elapsed() < time {
+            self.ask(observer);
+            let seeds: Vec<u64> = part.groups.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
+            let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
+            let (classes, dual_now) = (&self.classes, &dual);
+            let found = spread(self.params.workers, part.groups.len(), &mut || (), &|g| {
+                let group = &part.groups[g];
+                classes[group.class].generate(group, &dual_now.prices, dual_now.most[g], seeds[g])
+            })?;
+            for (group, found) in part.groups.iter().zip(found) {
+                found.into_iter().for_each(|pieces| self.classes[group.class].add(pieces));
+            }
+            let now: usize = self.classes.iter().map(|class| class.pool.len()).sum();
+            idle = if now > known { 0 } else { idle + 1 };
+            if now > known {
+                dual = master.solve(&self.classes, &part.groups);
+            }
+        }
+        Ok(dual)
+    }
+
+    fn ask(&mut self, observer: Observer<'_>) {
+        self.is_stopped |= observer(&self.progress()) == ControlFlow::Break(());
+    }
+
+    /// Prices all groups of a part.
+    fn price(&mut self, part: &Part, dual: &Dual, prices: &[f64], observer: Observer<'_>) -> Result<Vec<Solution>> {
+        let servers: usize = part.groups.iter().map(|group| group.servers).sum();
+        // A pricing need not be much better than the bound, no better than branching will be, and no better than it takes to close the
+        // part.
+        let cutoff = self.cutoff();
+        let share = (MISSING * (part.bound - dual.value)).max(self.coarseness * (part.bound - cutoff)).max(0.0)
+            + 0.9 * (cutoff - dual.value).max(0.0);
+        let stop = AtomicBool::new(false);
+        let pricing = Pricing {
+            prices,
+            slack: share / servers as f64,
+            time: self.left().min(self.params.time.mul_f64(PRICING_SHARE)),
+            workers: (self.params.workers / part.groups.len()).max(1),
+            keep: self.params.certificate,
+            stop: &stop,
+        };
+        let seeds: Vec<u64> = part.groups.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
+        let progress = self.progress();
+        let (start, classes) = (self.start, &self.classes);
+        let mut is_stopped = self.is_stopped;
+        let mut poll = || {
+            let seconds = start.elapsed().as_secs_f64();
+            if !is_stopped && observer(&Progress { seconds, ..progress }) == ControlFlow::Break(()) {
+                is_stopped = true;
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        let solutions = spread(self.params.workers, part.groups.len(), &mut poll, &|g| {
+            let group = &part.groups[g];
+            classes[group.class].price(group, &pricing, seeds[g])
+        });
+        self.is_stopped = is_stopped;
+        let solutions = solutions?;
+        let is_late = solutions.iter().any(|solution| solution.termination == Termination::TimeLimit);
+        self.coarseness = (self.coarseness * if is_late { 2.0 } else { 0.8 }).clamp(COARSENESS[0], COARSENESS[1]);
+        Ok(solutions)
+    }
+
+    /// A better plan from `first` on.
+    fn plan(&mut self, first: Placement, time: Duration, observer: Observer<'_>) -> Result<()> {
+        let lns = LnsParams {
+            time,
+            workers: self.params.workers,
+            seed: self.params.seed + self.pricings,
+            ..LnsParams::default()
+        };
+        let (before, cutoff_gap) = (self.progress(), self.params.gap);
+        let start = self.start;
+        let mut is_stopped = self.is_stopped;
+        let patience = self.params.time.mul_f64(PATIENCE).as_secs_f64();
+        let (mut best, mut since) = (f64::NEG_INFINITY, 0.0);
+        let found = search(self.problem, &lns, first, &mut |progress| {
+            if let Some(revenue) = progress.objective.filter(|revenue| *revenue > best) {
+                (best, since) = (revenue, progress.seconds);
+            }
+            let is_idle = progress.seconds - since > patience.max(since);
+            let objective = progress.objective.into_iter().chain(before.objective).reduce(f64::max);
+            let seconds = start.elapsed().as_secs_f64();
+            is_stopped |= observer(&Progress { objective, seconds, ..before }) == ControlFlow::Break(());
+            let is_closed = objective.is_some_and(|most| before.bound - most <= cutoff_gap * most.abs().max(1.0));
+            if is_stopped || is_closed || is_idle { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        self.is_stopped = is_stopped;
+        for class in &mut self.classes {
+            for s in class.servers.clone() {
+                class.add(class.pieces(&found.placement, s));
+            }
+        }
+        let revenue = self.problem.revenue(&found.placement);
+        if revenue > self.revenue {
+            self.revenue = revenue;
+            self.placement = found.placement;
+        }
+        Ok(())
+    }
+
+    /// A plan out of the fillings that are known, then a search from it on, and from the best plan.
+    fn put_together(&mut self, time: Duration, observer: Observer<'_>) -> Result<()> {
+        let placement = self.combine(time.mul_f64(0.5))?;
+        let best = self.placement.clone();
+        self.plan(placement, time.mul_f64(0.25), observer)?;
+        if !self.is_stopped {
+            self.plan(best, time.mul_f64(0.25), observer)?;
+        }
+        self.planned_at = self.start.elapsed();
+        Ok(())
+    }
+
+    /// All servers by their classes, and what the master says of them.
+    fn whole(&self) -> (Vec<Group>, Master, Dual) {
+        let classes = self.classes.iter().enumerate();
+        let groups: Vec<Group> =
+            classes.map(|(c, class)| Group::whole(c, class.servers.len(), class.requests.len())).collect();
+        let mut master = Master::new(&self.payments, &self.classes, &groups);
+        let dual = master.solve(&self.classes, &groups);
+        (groups, master, dual)
+    }
+
+    /// The best plan of whole known fillings, as far as the time goes: max Σ p_f z_f, no request twice, at most S_c fillings of a class.
+    #[cfg(feature = "cbc")]
+    fn combine(&mut self, time: Duration) -> Result<Placement> {
+        use crate::model::{Linear, Model};
+        use crate::solver::cbc::Cbc;
+        use crate::solver::{MipSolver, SolveOptions};
+        let (_, master, dual) = self.whole();
+        let worth = self.bound - self.revenue;
+        let mut model = Model::new();
+        let mut by_request = vec![Linear::default(); self.payments.len()];
+        let mut objective = Linear::default();
+        let mut chosen = Vec::new();
+        for (c, class) in self.classes.iter().enumerate() {
+            let reduced = class.reduced(&dual.prices);
+            let mut by_class = Linear::default();
+            for pieces in &class.pool {
+                let held = || pieces.iter().enumerate().filter(|(_, x)| **x > 0).map(|(item, _)| item);
+                // A filling that loses more than the gap at these prices is in no better plan.
+                if held().next().is_none() || held().map(|item| reduced[item]).sum::<f64>() < dual.most[c] - worth {
+                    continue;
+                }
+                let z = model.binary(format!("f{}", chosen.len()))?;
+                held().for_each(|item| by_request[class.requests[item]] += 1.0 * z);
+                by_class += 1.0 * z;
+                objective += class.filling.profit(pieces) * z;
+                chosen.push((z, c, pieces));
+            }
+            if !by_class.terms.is_empty() {
+                model.add(by_class.at_most(class.servers.len() as f64))?;
+            }
+        }
+        for row in by_request.into_iter().filter(|row| !row.terms.is_empty()) {
+            model.add(row.at_most(1.0))?;
+        }
+        model.optimise(crate::Sense::Maximise, objective)?;
+        let solution = Cbc.solve(&model, &SolveOptions { time: Some(time), ..SolveOptions::default() })?;
+        let Some(values) = solution.values else { return self.dive(&master) };
+        let mut placement: Placement = vec![None; self.payments.len()];
+        let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
+        for (z, c, pieces) in chosen {
+            if values[z.index()] > 0.5
+                && let Some(server) = free[c].pop()
+            {
+                let held = self.classes[c].requests.iter().zip(pieces).filter(|(_, x)| **x > 0);
+                held.for_each(|(r, _)| placement[*r] = Some(server));
+            }
+        }
+        Ok(placement)
+    }
+
+    /// Without a solver of integer programs.
+    #[cfg(not(feature = "cbc"))]
+    fn combine(&mut self, _: Duration) -> Result<Placement> {
+        let (_, master, _) = self.whole();
+        self.dive(&master)
+    }
+
+    /// Fillings by their weights in the master, each on a server that is free, without the requests that are placed already.
+    fn dive(&self, master: &Master) -> Result<Placement> {
+        let mut placement: Placement = vec![None; self.payments.len()];
+        let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
+        // Of the whole, groups are classes.
+        for (Row { group, filling }, _) in master.weights() {
+            let Some(server) = free[group].pop() else { continue };
+            let class = &self.classes[group];
+            let mut occupancy = Occupancy::empty(self.problem, server);
+            for (request, _) in class.requests.iter().zip(&class.pool[filling]).filter(|(_, x)| **x > 0) {
+                if placement[*request].is_none() && occupancy.try_add(self.problem, *request)? {
+                    placement[*request] = Some(server);
+                }
+            }
+        }
+        Ok(placement)
+    }
+
+    /// What proves the bound, if it was to be kept.
+    fn certificate(&self) -> Option<Certificate> {
+        let parts = self.params.certificate.then(|| self.records.proof(self.bound))??;
+        let classes = self
+            .classes
+            .iter()
+            .map(|class| ClassBasis::of(&self.problem.instance().servers[class.servers[0]].name, &class.interference));
+        Some(Certificate { bound: self.bound, classes: classes.collect(), parts })
+    }
+}
+
+/// Does `count` pieces of work on up to `workers` threads, and polls meanwhile.
+fn spread<T: Send>(
+    workers: usize,
+    count: usize,
+    poll: &mut dyn FnMut(),
+    work: &(dyn Fn(usize) -> Result<T> + Sync),
+) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let results: Vec<Mutex<Option<Result<T>>>> = (0..count).map(|_| Mutex::new(None)).collect();
+    thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers.min(count))
+            .map(|_| {
+                scope.spawn(|| {
+                    loop {
+                        let i = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(slot) = results.get(i) else { return };
+                        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(work(i));
+                    }
+                })
+            })
+            .collect();
+        while !handles.iter().all(thread::ScopedJoinHandle::is_finished) {
+            poll();
+            thread::sleep(POLL);
+        }
+    });
+    let done = results.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+    done.map(|result| result.unwrap_or(Err(Error::WorkerPanicked))).collect()
+}

@@ -1,0 +1,90 @@
+use std::cmp::Ordering;
+
+use crate::placement::certificate::{Branching, GroupProof, PartProof};
+use crate::placement::group::Group;
+
+/// A part of the placements.
+pub(super) struct Part {
+    pub(super) groups: Vec<Group>,
+    /// No placement of it has more revenue.
+    pub(super) bound: f64,
+    /// Prices of its best bound of its own.
+    pub(super) prices: Option<Vec<f64>>,
+    /// Position of its record.
+    pub(super) record: usize,
+}
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Part {}
+
+impl PartialOrd for Part {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By bound; of equals the younger.
+impl Ord for Part {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bound.total_cmp(&other.bound).then(self.record.cmp(&other.record))
+    }
+}
+
+/// What is kept of every part, for the proof.
+#[derive(Default)]
+pub(super) struct Records(Vec<Record>);
+
+struct Record {
+    /// What its own prices prove.
+    bound: f64,
+    prices: Vec<f64>,
+    groups: Vec<GroupProof>,
+    /// Request, group, and the records of the halves.
+    branching: Option<(usize, usize, [usize; 2])>,
+}
+
+impl Records {
+    /// A new part; its position.
+    pub(super) fn enter(&mut self) -> usize {
+        self.0.push(Record { bound: f64::INFINITY, prices: Vec::new(), groups: Vec::new(), branching: None });
+        self.0.len() - 1
+    }
+
+    /// A part has a better bound.
+    pub(super) fn prove(&mut self, record: usize, bound: f64, prices: Vec<f64>, groups: Vec<GroupProof>) {
+        let record = &mut self.0[record];
+        (record.bound, record.prices, record.groups) = (bound, prices, groups);
+    }
+
+    /// A part was parted.
+    pub(super) fn branch(&mut self, record: usize, request: usize, group: usize, halves: [usize; 2]) {
+        self.0[record].branching = Some((request, group, halves));
+    }
+
+    /// What proves `bound`, if everything was kept.
+    pub(super) fn proof(&self, bound: f64) -> Option<Vec<PartProof>> {
+        let mut parts = Vec::new();
+        self.take(0, bound + 1e-9 * bound.abs(), &mut parts)?;
+        Some(parts)
+    }
+
+    fn take(&self, place: usize, bound: f64, parts: &mut Vec<PartProof>) -> Option<usize> {
+        let record = self.0.get(place)?;
+        let own = parts.len();
+        if record.bound <= bound {
+            let (prices, groups) = (record.prices.clone(), record.groups.clone());
+            parts.push(PartProof { branching: None, prices, groups });
+            return Some(own);
+        }
+        let (request, group, [runs, runs_not]) = record.branching?;
+        parts.push(PartProof { branching: None, prices: Vec::new(), groups: Vec::new() });
+        let halves = [self.take(runs, bound, parts)?, self.take(runs_not, bound, parts)?];
+        parts[own].branching = Some(Branching { request, group, halves });
+        Some(own)
+    }
+}
