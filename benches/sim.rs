@@ -67,5 +67,6 @@ fn spread(replicas: u32) -> RunSpec {
         threads: 1,
         phases: Phases { warmup_s: 0.0, duration_s: 300.0, drain_s: 10.0, warmup_inferences: 0 },
         tenants: ["kalman-gru", "tclf-rf"].map(|app| tenant(app, replicas / 2)).into(),
+        target: None,
     }
 }

@@ -11,6 +11,6 @@ mod tool;
 
 pub use pairwise::{PairwiseResults, write_pairwise_results};
 pub use predictions::Predictions;
-pub use progress::{CampaignProgress, SimulationProgress, WorkProgress};
+pub use progress::{CampaignProgress, SearchProgress, SimulationProgress, WorkProgress};
 pub use signals::interrupt_on_ctrl_c;
 pub use tool::tool;

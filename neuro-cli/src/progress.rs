@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use neuro_data::RunStatus;
 use neuro_k8s::{Event, Observer};
 
@@ -40,7 +40,7 @@ impl CampaignProgress {
         let overhead_s = if self.done == 0 { FIRST_GUESS_OVERHEAD_S } else { self.overhead_s };
         let left_s = (self.load_left_s + runs_left * overhead_s).max(0.0);
         let left = Duration::from_secs(left_s.round() as u64);
-        self.bar.set_prefix(format!("{} left", indicatif::HumanDuration(left)));
+        self.bar.set_prefix(format!("{} left", HumanDuration(left)));
     }
 }
 
@@ -175,12 +175,56 @@ impl WorkProgress {
             }
         }
         let left_s = elapsed_s * work.saturating_sub(work_done) as f64 / work_done.max(1) as f64;
-        self.bar.set_prefix(format!("{} left", indicatif::HumanDuration(Duration::from_secs(left_s.round() as u64))));
+        self.bar.set_prefix(format!("{} left", HumanDuration(Duration::from_secs(left_s.round() as u64))));
         self.bar.set_position(done as u64);
     }
 }
 
 impl Drop for WorkProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A search that ends by the clock: the time left, and what it holds, where it may take over two seconds.
+#[derive(Debug)]
+pub struct SearchProgress {
+    bar: ProgressBar,
+}
+
+impl SearchProgress {
+    /// Of a search that has so much time.
+    pub fn new(limit: Duration) -> Self {
+        if limit.as_secs_f64() <= QUIET_S {
+            return Self { bar: ProgressBar::hidden() };
+        }
+        let left = move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let left = limit.saturating_sub(state.elapsed());
+            let _ =
+                write!(text, "at most {} left", HumanDuration(Duration::from_secs(left.as_secs_f64().ceil() as u64)));
+        };
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {left}  {wide_msg}") {
+            bar.set_style(style.with_key("left", left));
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar }
+    }
+
+    /// A line above the bar, or on its own where there is none.
+    pub fn say(&self, line: &str) {
+        say(&self.bar, line);
+    }
+
+    /// Shows the revenue of the best plan so far, and the most that any can have.
+    pub fn show(&self, revenue: Option<f64>, bound: Option<f64>) {
+        let revenue = revenue.map_or("no plan yet".to_owned(), |revenue| format!("revenue {revenue:.2}"));
+        let bound = bound.map_or(String::new(), |bound| format!(", at most {bound:.2}"));
+        self.bar.set_message(revenue + &bound);
+    }
+}
+
+impl Drop for SearchProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -33,7 +33,16 @@ const ARRIVALS: f64 = 20.0;
 
 impl CampaignParams {
     fn run(&self, kind: RunKind, name: String, repeat: u32, tenants: Vec<Tenant>) -> RunSpec {
-        RunSpec { kind, name, repeat, seed: self.seed, threads: self.threads, phases: self.phases, tenants }
+        RunSpec {
+            kind,
+            name,
+            repeat,
+            seed: self.seed,
+            threads: self.threads,
+            phases: self.phases,
+            tenants,
+            target: None,
+        }
     }
 
     /// A run about one replica of `app`, beside `others`.

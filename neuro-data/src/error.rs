@@ -26,7 +26,7 @@ pub enum Error {
         reason: String,
     },
     /// A value is outside of what it may be.
-    #[error("{field} is {value}: {expected}")]
+    #[error("{field} is {value}; expected: {expected}")]
     Invalid {
         /// The name of the value, with its place, such as `requests[3].rate`.
         field: String,

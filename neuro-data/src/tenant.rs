@@ -124,12 +124,22 @@ pub struct RunSpec {
     pub phases: Phases,
     /// Who runs, the observed tenant first.
     pub tenants: Vec<Tenant>,
+    /// Where it runs, such as `sim/edge-a` or `kube/edge-1`, so that runs of one campaign on two of them are two; none where that
+    /// goes without saying, as on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 impl RunSpec {
     /// A name for the run that is unique among specifications: kind, name, repetition and a hash of all the rest.
     pub fn run_id(&self) -> String {
         format!("{}_{}_{}_{}", self.kind.name(), self.name, self.repeat, self.hash())
+    }
+
+    /// The same run, on that target.
+    #[must_use]
+    pub fn on(self, target: impl Into<String>) -> Self {
+        Self { target: Some(target.into()), ..self }
     }
 
     /// The first eight hexadecimal digits of the SHA-256 of the specification as JSON.
@@ -214,6 +224,7 @@ mod tests {
             threads: 1,
             phases: Phases { warmup_s: 0.5, duration_s: 2.0, drain_s: 1.0, warmup_inferences: 2 },
             tenants: vec![Tenant { id: "a".into(), app: "a".into(), instances: 1, rate: 5.0 }],
+            target: None,
         }
     }
 
@@ -228,6 +239,18 @@ mod tests {
         longer.phases.duration_s = 3.0;
         assert_ne!(first.run_id(), longer.run_id());
         assert_ne!(first.configuration(), longer.configuration());
+    }
+
+    #[test]
+    fn one_campaign_on_two_targets_is_two_and_manifests_without_a_target_are_read() {
+        let here = spec();
+        let [a, b] = ["sim/edge-a", "sim/edge-b"].map(|target| spec().on(target));
+        assert_ne!(a.run_id(), b.run_id());
+        assert_ne!(a.run_id(), here.run_id());
+        assert_ne!(a.configuration(), b.configuration());
+        let json = serde_json::to_string(&here).unwrap();
+        assert!(!json.contains("target"));
+        assert_eq!(serde_json::from_str::<RunSpec>(&json).unwrap(), here);
     }
 
     #[test]

@@ -185,13 +185,30 @@ impl Replay {
                 continue;
             }
             let ReplayParams { seed, threads, phases } = *params;
-            let spec =
-                RunSpec { kind: RunKind::Replay, name: format!("s{s}"), repeat: 0, seed, threads, phases, tenants };
+            let spec = RunSpec {
+                kind: RunKind::Replay,
+                name: format!("s{s}"),
+                repeat: 0,
+                seed,
+                threads,
+                phases,
+                tenants,
+                target: None,
+            };
             spec.validate()?;
             let requests = here.into_iter().map(|(r, _)| r).collect();
             runs.push(ServerRun { server: server.name.clone(), kind: server.kind.clone(), spec, requests });
         }
         Ok(Self { served, runs })
+    }
+
+    /// The same runs, on a kind of target such as `sim`: the ids tell it, and each server's kind.
+    #[must_use]
+    pub fn on(mut self, target: &str) -> Self {
+        for run in &mut self.runs {
+            run.spec.target = Some(format!("{target}/{}", run.kind));
+        }
+        self
     }
 
     /// The runs, in the order of the instance's servers.

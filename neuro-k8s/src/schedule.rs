@@ -72,6 +72,7 @@ impl ArrivalTimes {
 ///     threads: 1,
 ///     phases: Phases { warmup_s: 1.0, duration_s: 9.0, drain_s: 1.0, warmup_inferences: 1 },
 ///     tenants: vec![Tenant { id: "t".into(), app: "a".into(), instances: 2, rate: 50.0 }],
+///     target: None,
 /// };
 /// let arrivals = neuro_k8s::schedule::arrivals(&spec, &spec.run_id());
 /// assert!((900..1_100).contains(&arrivals.len()));
@@ -103,7 +104,16 @@ mod tests {
 
     fn spec(tenants: Vec<Tenant>) -> RunSpec {
         let phases = Phases { warmup_s: 100.0, duration_s: 900.0, drain_s: 1.0, warmup_inferences: 1 };
-        RunSpec { kind: RunKind::Random, name: "s".into(), repeat: 0, seed: 3, threads: 1, phases, tenants }
+        RunSpec {
+            kind: RunKind::Random,
+            name: "s".into(),
+            repeat: 0,
+            seed: 3,
+            threads: 1,
+            phases,
+            tenants,
+            target: None,
+        }
     }
 
     fn tenant(id: &str, instances: u32, rate: f64) -> Tenant {

@@ -21,6 +21,7 @@ fn spec(rate: f64, drain_s: f64) -> RunSpec {
         threads: 1,
         phases: Phases { warmup_s: 0.1, duration_s: 0.4, drain_s, warmup_inferences: 0 },
         tenants: vec![Tenant { id: "t".into(), app: "a".into(), instances: 2, rate }],
+        target: None,
     }
 }
 

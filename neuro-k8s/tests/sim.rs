@@ -41,7 +41,7 @@ fn spec(seed: u64, phases: Phases, tenants: &[(&str, u32, f64)]) -> RunSpec {
         rate,
     };
     let tenants = tenants.iter().enumerate().map(tenant).collect();
-    RunSpec { kind: RunKind::Random, name: "s".into(), repeat: 0, seed, threads: 1, phases, tenants }
+    RunSpec { kind: RunKind::Random, name: "s".into(), repeat: 0, seed, threads: 1, phases, tenants, target: None }
 }
 
 fn phases(warmup_s: f64, duration_s: f64, drain_s: f64) -> Phases {
@@ -495,4 +495,24 @@ fn runs_of_another_server_are_not_taken_for_finished() {
     let error = simulate_campaign(faster.server("k").unwrap(), &runs, &params_of, &Interrupt::new(), &mut ());
     assert!(matches!(&error, Err(Error::OtherTarget { .. })), "{error:?}");
     assert_eq!(files(folder.path()), before);
+}
+
+#[test]
+fn one_campaign_on_two_kinds_is_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let built_in = SimParams::built_in();
+    let spec = spec(1, phases(1.0, 10.0, 1.0), &[("kalman-gru", 2, 20.0)]);
+    let out = campaign(folder.path(), Keep::Summaries, 1);
+    for kind in ["edge-a", "edge-b"] {
+        let server = built_in.server(kind).unwrap();
+        let runs = [spec.clone().on(server.target())];
+        assert_eq!(simulate_campaign(server, &runs, &out, &Interrupt::new(), &mut ()).unwrap().complete, 1);
+    }
+    let runs = run_folders(folder.path()).unwrap();
+    let dataset = Dataset::build(&folder.path().join("dataset"), &runs).unwrap();
+    let rows = dataset.read::<TenantRow>().unwrap();
+    assert!(rows.len() == 2 && rows[0].run_id != rows[1].run_id && rows[0].mean_s != rows[1].mean_s, "{rows:?}");
+    let meant_for_b = [spec.on("sim/edge-b")];
+    let refused = simulate_campaign(built_in.server("edge-a").unwrap(), &meant_for_b, &out, &Interrupt::new(), &mut ());
+    assert!(refused.unwrap_err().to_string().contains("sim/edge-b"));
 }

@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use neuro_cli::output::{self, table};
-use neuro_data::Dataset;
 use neuro_data::datapoint::{DatapointParams, DatapointSet, make};
 
-use super::read_catalogue;
+use super::files::open_dataset;
 use crate::args::{DatapointArgs, SetKind};
 
 pub(crate) fn datapoints(args: DatapointArgs) -> anyhow::Result<ExitCode> {
@@ -15,15 +14,15 @@ pub(crate) fn datapoints(args: DatapointArgs) -> anyhow::Result<ExitCode> {
             SetKind::Ours => DatapointSet::Ours,
             SetKind::Reference => DatapointSet::Reference,
         },
-        seed: args.seed,
+        seed: args.seed.seed,
         subset_cap: args.subset_cap,
         same_rate: args.same_rate,
         zero_probability: args.zero,
-        catalogue: read_catalogue(args.catalogue.as_deref())?,
+        catalogue: args.catalogue.read()?,
     };
-    let report = make(&Dataset::open(&args.dataset)?, &params)?;
+    let report = make(&open_dataset(&args.dataset)?, &params)?;
     let path = args.dataset.join(params.set.folder());
-    if args.json {
+    if args.output.json {
         let object = serde_json::json!({ "datapoints": path, "report": report });
         output::print(&format!("{object}\n"));
     } else {

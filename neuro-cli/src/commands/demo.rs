@@ -74,7 +74,10 @@ const STEPS: [(&str, &str); 19] = [
         "neuro replay --plan OUT/better-plan.json --instance OUT/instance.json --target sim --duration 300 --seed SEED \
          --out OUT/better-replay",
     ),
-    ("All of it on one page.", "neuro report OUT --out OUT/report.html"),
+    (
+        "All of it on one page.",
+        "neuro report OUT/pairwise OUT/evaluation OUT/replay OUT/better-replay --out OUT/report.html",
+    ),
 ];
 
 pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
@@ -91,8 +94,8 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn filled(word: &str, args: &DemoArgs) -> String {
-    // The two kinds of server run other mixes: a run is known by what runs, not by where.
-    let word = word.replace("NEXT", &args.seed.wrapping_add(1).to_string()).replace("SEED", &args.seed.to_string());
+    let word =
+        word.replace("NEXT", &args.seed.seed.wrapping_add(1).to_string()).replace("SEED", &args.seed.seed.to_string());
     let word = word.replace("RUNS", &args.runs.to_string());
     word.replace("OUT", &args.out.display().to_string())
 }

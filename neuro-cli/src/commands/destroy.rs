@@ -8,14 +8,15 @@ use neuro_data::Catalogue;
 use neuro_k8s::kube::{client, destroy_run};
 use neuro_k8s::{LocalParams, LocalTarget, Target};
 
-use crate::args::TargetKind;
+use crate::args::{DestroyArgs, TargetKind};
 
 /// How long a cluster may take until everything is gone.
 const GONE_DEADLINE: Duration = Duration::from_secs(120);
 
-pub(crate) fn destroy(run_id: &str, target: TargetKind, namespace: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn destroy(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
+    let DestroyArgs { run: run_id, target, namespace } = args;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = match target {
+    let ended = match *target {
         TargetKind::Local => {
             let mut target = LocalTarget::new(LocalParams::new(Catalogue::built_in()))?;
             format!("{} processes", runtime.block_on(target.sweep(run_id))?)

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use neuro_cli::output::{self, Axis, Chart, Panel, Reference, Series, density, table};
 use neuro_cli::{Predictions, WorkProgress};
 use neuro_data::statistics::Statistics;
-use neuro_data::{Dataset, Sla, files::write_atomic};
+use neuro_data::{Sla, files::write_atomic};
 use neuro_profiler::evaluation::{ErrorSummary, Judged, Utilisation, judge, summarise};
 use neuro_profiler::fit::{FitParams, Recipe, fit};
 use neuro_profiler::train::{Progress, ServerStateParams};
 use neuro_profiler::{Bundle, Folds, Margins, RunSample, TrainingSet};
 use serde::Serialize;
 
-use super::read_catalogue;
+use super::files::{open_dataset, read_bundle};
 use super::train::tool_name;
 use crate::args::EvaluateArgs;
 
@@ -54,10 +54,10 @@ const NEIGHBOURS: [(usize, usize); 5] = [(0, 3), (4, 7), (8, 11), (12, 15), (16,
 const LEVELS: [f64; 9] = [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98];
 
 pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let catalogue = read_catalogue(args.catalogue.as_deref())?;
-    let dataset = Dataset::open(&args.dataset)?;
-    let set = TrainingSet::read(&dataset, &catalogue, &args.server)?;
-    let bundles: Vec<Bundle> = args.bundles.iter().map(|path| Bundle::read(path)).collect::<Result<_, _>>()?;
+    let catalogue = args.catalogue.read()?;
+    let dataset = open_dataset(&args.dataset)?;
+    let set = TrainingSet::read(&dataset, &catalogue, &args.of.server)?;
+    let bundles: Vec<Bundle> = args.bundles.iter().map(|path| read_bundle(path)).collect::<Result<_, _>>()?;
     let names = names(&bundles);
     let (folds, own) = folds(&set, &bundles)?;
     anyhow::ensure!(!folds.test.is_empty(), "no run is left to judge by: the profilers have seen all of them");
@@ -131,7 +131,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             write("learning-curve.svg", &learning_chart(&learning))?;
         }
     }
-    if args.json {
+    if args.output.json {
         output::print(&format!("{object}\n"));
         return Ok(ExitCode::SUCCESS);
     }

@@ -6,21 +6,18 @@ use neuro_cli::output;
 use neuro_opt::placement::{self, Explanation, Finding, Problem};
 use serde_json::json;
 
-use super::read_catalogue;
-use super::solve::{read_instance, read_plan, read_profiles};
 use crate::args::ExplainArgs;
 
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let instance = read_instance(&args.instance)?;
-    let plan = read_plan(&args.plan)?;
-    let profiles = read_profiles(&args.profile)?;
-    let problem = Problem::new(&instance, &profiles, &read_catalogue(args.catalogue.as_deref())?)?;
+    let (plan, instance) = args.plan.read()?;
+    let profiles = args.profiles.read()?;
+    let problem = Problem::new(&instance, &profiles, &args.catalogue.read()?)?;
     let audit = placement::audit(&problem, &plan)?;
     let is_promise = |finding: &&Finding| matches!(finding, Finding::Promise { .. });
     let mut explanations = placement::explain(&problem, &plan).map_err(|error| match error {
         neuro_opt::Error::FailedAudit { finding } => {
-            let reason = format!("it does not answer {}: {finding}", args.instance.display());
-            anyhow::Error::from(neuro_data::Error::Malformed { path: args.plan.clone(), reason })
+            let reason = format!("it does not answer {}: {finding}", args.plan.of.instance.display());
+            anyhow::Error::from(neuro_data::Error::Malformed { path: args.plan.plan.clone(), reason })
         }
         error => error.into(),
     })?;
@@ -31,7 +28,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         }
         explanations.retain(|explanation| explanation.request == *id);
     }
-    if args.json {
+    if args.output.json {
         output::print(&(json!({ "requests": explanations }).to_string() + "\n"));
         return Ok(ExitCode::SUCCESS);
     }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use neuro_cli::{WorkProgress, interrupt_on_ctrl_c, output};
 use neuro_data::ingest::{IngestParams, IngestReport, ingest as ingest_runs};
 
-use super::read_catalogue;
 use crate::args::IngestArgs;
 
 pub(crate) fn ingest(args: IngestArgs) -> anyhow::Result<ExitCode> {
@@ -14,10 +13,10 @@ pub(crate) fn ingest(args: IngestArgs) -> anyhow::Result<ExitCode> {
         strict: args.strict,
         replace: args.replace,
         server: args.server,
-        catalogue: read_catalogue(args.catalogue.as_deref())?,
+        catalogue: args.catalogue.read()?,
         ..IngestParams::default()
     };
-    if let Some(jobs) = args.jobs {
+    if let Some(jobs) = args.jobs.jobs {
         params.jobs = jobs.max(1);
     }
     let interrupt = interrupt_on_ctrl_c()?;
@@ -28,7 +27,7 @@ pub(crate) fn ingest(args: IngestArgs) -> anyhow::Result<ExitCode> {
     })?;
     drop(bar);
     tell_problems(&report);
-    if args.json {
+    if args.output.json {
         let object = serde_json::json!({
             "dataset": args.out,
             "added": report.added,

@@ -7,6 +7,7 @@ mod demo;
 mod destroy;
 mod evaluate;
 mod explain;
+mod files;
 mod ingest;
 mod operator;
 mod place;
@@ -24,12 +25,7 @@ mod train;
 mod version;
 mod what_if;
 
-use std::path::Path;
 use std::process::ExitCode;
-
-use anyhow::Context;
-use neuro_data::Catalogue;
-use neuro_k8s::sim::SimParams;
 
 use crate::args::{AppCommand, Args, Command, DataCommand};
 
@@ -40,14 +36,12 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     };
     match command {
         Command::Demo(args) => demo::demo(&args),
-        Command::Apps { catalogue, json } => apps::list(&read_catalogue(catalogue.as_deref())?, json),
+        Command::Apps { catalogue, output } => apps::list(&catalogue.read()?, output.json),
         Command::App { command: AppCommand::Serve(serve) } => apps::serve(serve),
         Command::Run { experiment } => run::run(experiment),
         Command::Ingest(args) => ingest::ingest(args),
         Command::Data { command: DataCommand::Datapoints(args) } => datapoints::datapoints(args),
-        Command::Data { command: DataCommand::Stats { dataset, svg, json } } => {
-            stats::stats(&dataset, svg.as_deref(), json)
-        }
+        Command::Data { command: DataCommand::Stats(args) } => stats::stats(&args),
         Command::Train(args) => train::train(*args),
         Command::Predict(args) => predict::predict(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
@@ -63,8 +57,8 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::report(&args),
         Command::Sim { command } => sim::sim(command),
         Command::Completions { shell } => Ok(completions::completions(shell)),
-        Command::Version { json } => Ok(version::version(json)),
-        Command::Destroy { run, target, namespace } => destroy::destroy(&run, target, &namespace),
+        Command::Version(output) => Ok(version::version(output.json)),
+        Command::Destroy(args) => destroy::destroy(&args),
         Command::Plan { command } => plan::plan(command),
         Command::Operator { command } => operator::operator(command),
     }
@@ -90,10 +84,22 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
     let is_input = problem.is_some_and(|error| {
-        use neuro_opt::Error::{Data, InvalidOption, NoProfile, Request, UnsuitedProfiler};
-        matches!(error, Data(_) | InvalidOption { .. } | NoProfile { .. } | Request { .. } | UnsuitedProfiler { .. })
+        use neuro_opt::Error::{Data, InvalidOption, NoProfile, OneServerOnly, Request, UnsuitedProfiler};
+        matches!(
+            error,
+            Data(_)
+                | InvalidOption { .. }
+                | NoProfile { .. }
+                | OneServerOnly { .. }
+                | Request { .. }
+                | UnsuitedProfiler { .. }
+        )
     });
-    if is_input {
+    // A file or folder that was named and is not there.
+    let is_absent = error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    });
+    if is_input || is_absent {
         return ExitCode::from(2);
     }
     let profiler = error.chain().find_map(|cause| cause.downcast_ref::<neuro_profiler::Error>());
@@ -106,17 +112,4 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         (None, None) if profiler.is_some_and(neuro_profiler::Error::is_input) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
-}
-
-fn read_catalogue(extension: Option<&Path>) -> anyhow::Result<Catalogue> {
-    let Some(path) = extension else { return Ok(Catalogue::built_in()) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Catalogue::built_in().extended(&text).with_context(|| format!("in {}", path.display()))
-}
-
-/// The parameters of simulated servers.
-fn read_sim(file: Option<&Path>) -> anyhow::Result<SimParams> {
-    let Some(path) = file else { return Ok(SimParams::built_in()) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    SimParams::from_toml(&text).with_context(|| format!("in {}", path.display()))
 }

@@ -18,8 +18,6 @@ use neuro_opt::placement::{self, DecomposedParams, LnsParams, Problem, Profiles}
 use neuro_profiler::Bundle;
 
 use super::place::pod_settings;
-use super::read_catalogue;
-use super::solve::read_profiles;
 use crate::args::{OperatorArgs, OperatorCommand};
 
 pub(crate) fn operator(command: OperatorCommand) -> anyhow::Result<ExitCode> {
@@ -33,11 +31,11 @@ pub(crate) fn operator(command: OperatorCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
-    let catalogue = read_catalogue(args.catalogue.as_deref())?;
-    let knowledge = Arc::new(Knowledge { profiles: read_profiles(&args.profile)?, catalogue: catalogue.clone() });
+    let catalogue = args.catalogue.read()?;
+    let knowledge = Arc::new(Knowledge { profiles: args.profiles.read()?, catalogue: catalogue.clone() });
     let rollout = RolloutParams::new(catalogue, pod_settings(&args.namespace, &args.image));
     let mut params = OperatorParams::new(rollout);
-    params.solve_limit = args.time_limit;
+    params.solve_limit = args.time.time_limit;
     params.certify_limit = args.background_time_limit;
     params.resync = args.resync;
     params.metrics = Some(args.metrics);
@@ -47,8 +45,8 @@ fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
         let operator = Operator {
             client: client().await?,
             params,
-            planner: Arc::new(Search { knowledge: Arc::clone(&knowledge), seed: args.seed }),
-            certifier: Some(Arc::new(Decomposition { knowledge: Arc::clone(&knowledge), seed: args.seed })),
+            planner: Arc::new(Search { knowledge: Arc::clone(&knowledge), seed: args.seed.seed }),
+            certifier: Some(Arc::new(Decomposition { knowledge: Arc::clone(&knowledge), seed: args.seed.seed })),
             profiler: knowledge,
         };
         let mut observer = say;

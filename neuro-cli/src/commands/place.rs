@@ -16,8 +16,7 @@ use neuro_k8s::{
     CampaignReport, DriverParams, Interrupt, KubeParams, KubeTarget, LocalParams, LocalTarget, drive_campaign,
 };
 
-use super::read_sim;
-use crate::args::{ImageArgs, KubeArgs, PullPolicyArg, SimArgs, TargetKind};
+use crate::args::{ImageArgs, KubeArgs, PullPolicyArg, SimArgs, TargetKind, ThreadsArgs};
 
 /// Where a campaign runs.
 pub(super) enum Place {
@@ -41,12 +40,13 @@ impl Place {
     /// The place that was asked for; `simulated_only` are further flags that go with a simulated one alone.
     pub(super) fn of(
         target: TargetKind,
-        args: &SimArgs,
+        sim: &SimArgs,
+        kind: Option<&str>,
         kube: &KubeArgs,
         simulated_only: &[(&str, bool)],
-        threads: Option<u32>,
+        threads: &ThreadsArgs,
     ) -> anyhow::Result<Self> {
-        let of_sim = [("--sim", args.sim.is_some()), ("--kind", args.kind.is_some())];
+        let of_sim = [("--sim", sim.sim.is_some()), ("--kind", kind.is_some())];
         let of_kube = [
             ("--namespace", kube.namespace.is_some()),
             ("--node", kube.node.is_some()),
@@ -56,26 +56,46 @@ impl Place {
         ];
         let given = |flags: &[(&'static str, bool)]| flags.iter().find(|(_, given)| *given).map(|(flag, _)| *flag);
         if let Some(flag) = given(&of_kube).filter(|_| target != TargetKind::Kube) {
-            return Err(usage(flag, "goes with --target kube"));
+            return Err(usage(flag, "this flag with --target kube alone"));
         }
         let of_sim = of_sim.iter().chain(simulated_only).find(|(_, given)| *given);
         match target {
             TargetKind::Local | TargetKind::Kube if of_sim.is_some() => {
-                Err(usage(of_sim.map_or("", |(flag, _)| flag), "goes with --target sim"))
+                Err(usage(of_sim.map_or("", |(flag, _)| flag), "this flag with --target sim alone"))
             }
             TargetKind::Local => Ok(Self::Local),
             TargetKind::Kube => Ok(Self::Kube(kube.clone())),
-            TargetKind::Sim if threads.is_some() => Err(usage(
+            TargetKind::Sim if threads.threads.is_some() => Err(usage(
                 "--threads",
-                "goes with real services; simulated ones have the parallelism of their parameters",
+                "this flag with real services; simulated ones have the parallelism of their parameters",
             )),
             TargetKind::Sim => {
-                let params = read_sim(args.sim.as_deref())?;
-                let kind = args.kind.clone().unwrap_or_else(|| params.kinds[0].name.clone());
+                let params = sim.read()?;
+                let kind = kind.map_or_else(|| params.kinds[0].name.clone(), str::to_owned);
                 params.server(&kind)?;
                 Ok(Self::Sim { params, kind })
             }
         }
+    }
+
+    /// The kind of target.
+    pub(super) fn target(&self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Kube(_) => "kube",
+            Self::Sim { .. } => "sim",
+        }
+    }
+
+    /// The runs of a campaign as those of this place: the same campaign elsewhere has other runs.
+    pub(super) fn mark(&self, runs: Vec<RunSpec>) -> Vec<RunSpec> {
+        let server = match self {
+            Self::Local => return runs,
+            Self::Kube(args) => args.node.as_deref().unwrap_or_default(),
+            Self::Sim { kind, .. } => kind,
+        };
+        let target = format!("{}/{server}", self.target());
+        runs.into_iter().map(|run| run.on(target.trim_end_matches('/'))).collect()
     }
 
     /// Of a simulated server, those of the NeuRO study.

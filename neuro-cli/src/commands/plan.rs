@@ -1,20 +1,15 @@
 //! `neuro plan`: a placement on a Kubernetes cluster.
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use neuro_cli::output::{self, table};
 use neuro_data::files::write_atomic;
-use neuro_data::instance::Instance;
-use neuro_data::plan::Plan;
 use neuro_k8s::kube::client;
 use neuro_k8s::rollout::{self, Diff, PlacedStatus, RolloutParams};
-use serde::de::DeserializeOwned;
 
+use super::files::read_json;
 use super::place::pod_settings;
-use super::read_catalogue;
-use crate::args::{PlanCommand, PlanFiles, RolloutArgs};
+use crate::args::{PlanCommand, RolloutArgs};
 
 /// Exit code where a promise is broken.
 const VIOLATED: u8 = 3;
@@ -24,27 +19,27 @@ pub(crate) fn plan(command: PlanCommand) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             PlanCommand::Diff { files, rollout, out } => {
-                let (plan, instance) = read_files(&files)?;
+                let (plan, instance) = files.read()?;
                 let params = params(&rollout)?;
                 let diff = rollout::diff(&client().await?, &plan, &instance, &params).await?;
                 if let Some(path) = out {
                     write_atomic(&path, (serde_json::to_string_pretty(&diff)? + "\n").as_bytes())?;
                 }
-                print_diff(&diff, rollout.json, "would change")?;
+                print_diff(&diff, rollout.output.json, "would change")?;
             }
             PlanCommand::Apply { files, rollout, diff, dry_run } => {
-                let (plan, instance) = read_files(&files)?;
+                let (plan, instance) = files.read()?;
                 let params = params(&rollout)?;
                 let reviewed: Option<Diff> = diff.as_deref().map(read_json).transpose()?;
                 let client = client().await?;
                 let is_dry = dry_run.is_some();
                 let done = rollout::apply(&client, &plan, &instance, &params, reviewed.as_ref(), is_dry).await?;
-                print_diff(&done, rollout.json, if is_dry { "would change" } else { "changed" })?;
+                print_diff(&done, rollout.output.json, if is_dry { "would change" } else { "changed" })?;
             }
             PlanCommand::Status { rollout } => {
                 let statuses = rollout::status(&client().await?, &params(&rollout)?).await?;
                 let is_broken = statuses.iter().any(|status| status.violated);
-                if rollout.json {
+                if rollout.output.json {
                     output::print(&format!("{}\n", serde_json::json!({ "requests": statuses })));
                 } else {
                     output::print(&to_text(&statuses));
@@ -57,7 +52,7 @@ pub(crate) fn plan(command: PlanCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn params(args: &RolloutArgs) -> anyhow::Result<RolloutParams> {
-    let catalogue = read_catalogue(args.catalogue.as_deref())?;
+    let catalogue = args.catalogue.read()?;
     let mut params = RolloutParams::new(catalogue, pod_settings(&args.namespace, &args.image));
     params.name.clone_from(&args.name);
     for text in &args.nodes {
@@ -69,22 +64,6 @@ fn params(args: &RolloutArgs) -> anyhow::Result<RolloutParams> {
         params.nodes.insert(server.to_owned(), node.to_owned());
     }
     Ok(params)
-}
-
-fn read_files(files: &PlanFiles) -> anyhow::Result<(Plan, Instance)> {
-    let instance =
-        Instance::from_json(&read(&files.instance)?).with_context(|| format!("in {}", files.instance.display()))?;
-    Ok((read_json(&files.plan)?, instance))
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let malformed =
-        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
-    Ok(serde_json::from_str(&read(path)?).map_err(malformed)?)
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn print_diff(diff: &Diff, json: bool, verb: &str) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ use neuro_cli::output;
 use neuro_profiler::{Bundle, Load, Profiler};
 use serde::{Deserialize, Serialize};
 
+use super::files::read_bundle;
 use crate::args::PredictArgs;
 
 /// A line in.
@@ -40,7 +41,7 @@ struct Answer {
 }
 
 pub(crate) fn predict(args: &PredictArgs) -> anyhow::Result<ExitCode> {
-    let bundle = Bundle::read(&args.bundle)?;
+    let bundle = read_bundle(&args.bundle)?;
     let input: Box<dyn BufRead> = match &args.input {
         Some(path) => {
             let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -1,48 +1,36 @@
 //! `neuro replay`: a placement put to the test.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use neuro_cli::interrupt_on_ctrl_c;
 use neuro_cli::output::{self, table};
 use neuro_data::files::write_atomic;
-use neuro_data::instance::Instance;
-use neuro_data::plan::Plan;
 use neuro_data::run_folder::{RunFolder, run_path};
 use neuro_data::store::TenantRow;
-use neuro_data::{Dataset, Phases, RunSpec};
+use neuro_data::{Dataset, RunSpec};
 use neuro_k8s::replay::{Replay, ReplayParams, ReplayReport};
 
 use super::place::{Place, run_by_kind};
-use super::{read_catalogue, run};
-use crate::args::{ReplayArgs, SimArgs};
+use super::run;
+use crate::args::ReplayArgs;
 
 pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let simulated = SimArgs { sim: args.sim.clone(), kind: None };
-    let place = Place::of(args.target, &simulated, &args.kube, &[], args.threads)?;
-    let catalogue = read_catalogue(args.catalogue.as_deref())?;
-    let instance =
-        Instance::from_json(&read(&args.instance)?).with_context(|| format!("in {}", args.instance.display()))?;
-    let plan: Plan = serde_json::from_str(&read(&args.plan)?)
-        .map_err(|e| neuro_data::Error::Malformed { path: args.plan.clone(), reason: e.to_string() })?;
-    let defaults = place.defaults().phases;
+    let place = Place::of(args.target, &args.sim, None, &args.kube, &[], &args.threads)?;
+    let catalogue = args.catalogue.read()?;
+    let (plan, instance) = args.plan.read()?;
     let params = ReplayParams {
-        seed: args.seed,
-        threads: args.threads.unwrap_or(1),
-        phases: Phases {
-            warmup_s: args.warmup.unwrap_or(defaults.warmup_s),
-            duration_s: args.duration.unwrap_or(defaults.duration_s),
-            drain_s: args.drain.unwrap_or(defaults.drain_s),
-            ..defaults
-        },
+        seed: args.seed.seed,
+        threads: args.threads.threads.unwrap_or(1),
+        phases: args.phases.or(place.defaults().phases),
     };
     let replay = Replay::new(&plan, &instance, &catalogue, &params)
-        .with_context(|| format!("{} does not answer {}", args.plan.display(), args.instance.display()))?;
+        .with_context(|| format!("{} does not answer {}", args.plan.plan.display(), args.plan.of.instance.display()))?
+        .on(place.target());
 
     let interrupt = interrupt_on_ctrl_c()?;
     let runs: Vec<(String, RunSpec)> = replay.runs().iter().map(|run| (run.kind.clone(), run.spec.clone())).collect();
-    let done = run_by_kind(&place, &runs, &args.out, args.lock.as_deref(), catalogue, &interrupt)?;
+    let done = run_by_kind(&place, &runs, &args.out, args.lock.lock.as_deref(), catalogue, &interrupt)?;
     let folders = runs.iter().map(|(_, spec)| RunFolder::open(&run_path(&args.out, &spec.run_id())));
     let folders = folders.filter_map(Result::ok).collect::<Vec<_>>();
     let dataset = Dataset::build(&args.out.join("dataset"), &folders)?;
@@ -55,16 +43,12 @@ pub(crate) fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     ] {
         write_atomic(&args.out.join(name), format!("{json}\n").as_bytes())?;
     }
-    if args.json {
+    if args.output.json {
         output::print(&format!("{}\n", serde_json::to_string(&report)?));
     } else {
         output::print(&to_text(&report));
     }
     Ok(run::verdict(&done))
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn to_text(report: &ReplayReport) -> String {

@@ -15,7 +15,7 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.figures {
         written.extend(report.write_figures(folder)?);
     }
-    if args.json {
+    if args.output.json {
         output::print(&format!("{}\n", serde_json::json!({ "written": written })));
     } else {
         for path in written {

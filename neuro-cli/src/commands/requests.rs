@@ -6,18 +6,17 @@ use neuro_cli::output;
 use neuro_data::files::write_atomic;
 use neuro_data::scenario::{ScenarioParams, draw};
 
-use super::read_catalogue;
 use crate::args::RequestsArgs;
 
 pub(crate) fn requests(args: &RequestsArgs) -> anyhow::Result<ExitCode> {
     let params = ScenarioParams {
-        kinds: args.kinds.clone(),
+        kinds: args.servers.kinds.clone(),
         memory_gb: args.memory,
         requests: args.requests,
         tightness: args.tightness,
-        ..ScenarioParams::new(args.scenario, args.servers, args.seed)
+        ..ScenarioParams::new(args.scenario, args.servers.servers, args.seed.seed)
     };
-    let instance = draw(&params, &read_catalogue(args.catalogue.as_deref())?)?;
+    let instance = draw(&params, &args.catalogue.read()?)?;
     let text = serde_json::to_string_pretty(&instance)? + "\n";
     match &args.out {
         Some(path) => write_atomic(path, text.as_bytes())?,

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use neuro_cli::{interrupt_on_ctrl_c, output, tool, write_pairwise_results};
 use neuro_data::campaign::{CampaignParams, Filling, baseline, in_measuring_order, pairwise, random};
-use neuro_data::{Application, Catalogue, Dataset, Phases, RunSpec, run_folder::run_folders};
+use neuro_data::{Application, Catalogue, Dataset, RunSpec, run_folder::run_folders};
 use neuro_k8s::CampaignReport;
 use neuro_k8s::sim::{Keep, SimCampaignParams};
 
 use super::place::{Place, measure, measure_on_cluster, simulate};
-use super::{planned, read_catalogue};
+use super::planned;
 use crate::args::Experiment;
 
 pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
@@ -19,20 +19,16 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
             common
         }
     };
-    let simulated_only = [("--records", common.records), ("--jobs", common.jobs.is_some())];
-    let place = Place::of(common.target, &common.simulated, &common.kube, &simulated_only, common.threads)?;
+    let simulated_only = [("--records", common.records), ("--jobs", common.jobs.jobs.is_some())];
+    let place =
+        Place::of(common.target, &common.sim, common.kind.as_deref(), &common.kube, &simulated_only, &common.threads)?;
     let defaults = place.defaults();
-    let catalogue = read_catalogue(common.catalogue.as_deref())?;
+    let catalogue = common.catalogue.read()?;
     let apps = applications(&common.apps, &catalogue, &place)?;
     let params = CampaignParams {
-        seed: common.seed,
-        threads: common.threads.unwrap_or(1),
-        phases: Phases {
-            warmup_s: common.warmup.unwrap_or(defaults.phases.warmup_s),
-            duration_s: common.duration.unwrap_or(defaults.phases.duration_s),
-            drain_s: common.drain.unwrap_or(defaults.phases.drain_s),
-            ..defaults.phases
-        },
+        seed: common.seed.seed,
+        threads: common.threads.threads.unwrap_or(1),
+        phases: common.phases.or(defaults.phases),
         observed_rate: common.observed_rate,
     };
     // Two baselines of each application at least: their difference is the noise floor.
@@ -51,22 +47,26 @@ pub(crate) fn run(experiment: Experiment) -> anyhow::Result<ExitCode> {
         }
         Experiment::Planned(_) => Vec::new(),
     };
-    anyhow::ensure!(!runs.is_empty(), "no run fits: the memory is too small for any tenant, or no run was asked for");
-    let runs = in_measuring_order(runs, common.seed);
+    if runs.is_empty() {
+        let (field, value) = ("the number of runs".to_owned(), "0".to_owned());
+        let expected = "one at least; is --memory too small for any tenant?";
+        return Err(neuro_data::Error::Invalid { field, value, expected }.into());
+    }
+    let runs = in_measuring_order(place.mark(runs), common.seed.seed);
     let interrupt = interrupt_on_ctrl_c()?;
     let report = match &place {
-        Place::Local => measure(&runs, &common.out, common.lock.as_deref(), catalogue, &interrupt)?,
+        Place::Local => measure(&runs, &common.out, common.lock.lock.as_deref(), catalogue, &interrupt)?,
         Place::Kube(args) => measure_on_cluster(&runs, &common.out, args, catalogue, &interrupt)?,
         Place::Sim { params, kind } => {
             let mut campaign = SimCampaignParams::new(&common.out, tool());
             campaign.keep = if common.records { Keep::Records } else { Keep::Summaries };
-            campaign.jobs = common.jobs.map_or(campaign.jobs, |jobs| jobs.max(1));
+            campaign.jobs = common.jobs.jobs.map_or(campaign.jobs, |jobs| jobs.max(1));
             simulate(&runs, &campaign, params, kind, &interrupt)?
         }
     };
 
     let dataset = Dataset::build(&common.out.join("dataset"), &run_folders(&common.out)?)?;
-    if common.json {
+    if common.output.json {
         print_json(&report, &dataset);
     } else if let Experiment::Pairwise { .. } = experiment {
         output::print(&write_pairwise_results(&common.out, &runs)?.to_text());

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use neuro_cli::output::{self, table};
 use neuro_cli::{WorkProgress, interrupt_on_ctrl_c};
+use neuro_data::Error;
 use neuro_data::files::write_atomic;
-use neuro_data::{Dataset, Error};
 use neuro_k8s::sim::BUILT_IN;
 use neuro_k8s::sim::calibration::{Accuracy, Calibration, CalibrationParams, calibrate as fit};
 
+use super::files::open_dataset;
 use crate::args::{CalibrateArgs, SimCommand};
 
 pub(crate) fn sim(command: SimCommand) -> anyhow::Result<ExitCode> {
@@ -24,12 +25,12 @@ fn calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
     let params = CalibrationParams {
         kind: args.kind.clone(),
         cores: args.cores,
-        seed: args.seed,
+        seed: args.seed.seed,
         ..CalibrationParams::default()
     };
     let interrupt = interrupt_on_ctrl_c()?;
     let mut bar = WorkProgress::new("fits");
-    let calibration = fit(&Dataset::open(&args.data)?, &params, &mut |progress| {
+    let calibration = fit(&open_dataset(&args.data)?, &params, &mut |progress| {
         bar.show(progress.done, progress.steps, progress.done as u64, progress.steps as u64);
         if interrupt.stops_after_run() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
@@ -41,7 +42,7 @@ fn calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
             .map_err(|e| Error::Malformed { path: path.clone(), reason: e.to_string() })?;
         write_atomic(path, &text)?;
     }
-    if args.json {
+    if args.output.json {
         output::print(&format!("{report}\n"));
     } else {
         output::print(&to_text(&calibration));

@@ -5,30 +5,29 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use neuro_cli::interrupt_on_ctrl_c;
 use neuro_cli::output::{self, table};
+use neuro_cli::{SearchProgress, interrupt_on_ctrl_c};
 use neuro_data::files::write_atomic;
-use neuro_data::instance::Instance;
 use neuro_data::plan::{Plan, TracePoint};
 use neuro_k8s::Interrupt;
 use neuro_opt::placement::{
     self, Audit, Certificate, DecomposedParams, ExactParams, Finding, LnsParams, MilpParams, NeuroParams, PerxParams,
-    Problem, Profiles, ScalOranParams,
+    Problem, ScalOranParams,
 };
 use neuro_opt::solver::worker::Worker;
-use neuro_profiler::Bundle;
 use neuro_profiler::baselines::Reach;
 
-use super::{read_catalogue, what_if};
+use super::files::read_json;
+use super::what_if;
 use crate::args::{AuditArgs, SolveArgs, SolveMethod};
 
 /// Exit code of a plan that does not hold.
 const FINDINGS: u8 = 3;
 
 pub(crate) fn solve(args: &SolveArgs) -> anyhow::Result<ExitCode> {
-    let instance = read_instance(&args.instance)?;
-    let profiles = read_profiles(&args.profile)?;
-    let catalogue = read_catalogue(args.catalogue.as_deref())?;
+    let instance = args.problem.read()?;
+    let profiles = args.profiles.read()?;
+    let catalogue = args.catalogue.read()?;
     let changed = what_if::changed(&instance, &args.what_if)?;
     let interrupt = interrupt_on_ctrl_c()?;
     let problem = Problem::new(&instance, &profiles, &catalogue)?;
@@ -53,9 +52,9 @@ fn told(args: &SolveArgs, problem: &Problem<'_>, plan: &Plan, base: Option<&Plan
         write_atomic(path, text.as_bytes())?;
     }
     match base {
-        Some(base) if args.json => output::print(&what_if::to_json(base, plan)?),
+        Some(base) if args.output.json => output::print(&what_if::to_json(base, plan)?),
         Some(base) => output::print(&what_if::to_text(base, plan)),
-        None if args.json || args.out.is_none() => output::print(&text),
+        None if args.output.json || args.out.is_none() => output::print(&text),
         None => output::print(&overview(problem, plan)?),
     }
     Ok(if is_interrupted(plan) {
@@ -78,15 +77,17 @@ fn decide(
     interrupt: &Interrupt,
 ) -> anyhow::Result<(Plan, Option<Certificate>)> {
     let mut trace: Vec<TracePoint> = Vec::new();
+    let bar = SearchProgress::new(args.time.time_limit);
     let mut observer = |progress: &neuro_opt::Progress| {
         let bound = Some(progress.bound).filter(|bound| bound.is_finite());
+        bar.show(progress.objective, bound);
         let is_new = |last: &TracePoint| last.objective != progress.objective || last.bound != bound;
         if trace.last().is_none_or(is_new) {
             trace.push(TracePoint { seconds: progress.seconds, objective: progress.objective, bound });
         }
         if interrupt.stops_after_run() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let time = Some(args.time_limit);
+    let time = Some(args.time.time_limit);
     let solver = solver(interrupt)?;
     let workers = args.workers.unwrap_or(LnsParams::default().workers);
     let keep = args.certificate.is_some();
@@ -94,9 +95,9 @@ fn decide(
     let mut plan = match args.method {
         SolveMethod::Decomposed => {
             let params = DecomposedParams {
-                time: args.time_limit,
+                time: args.time.time_limit,
                 workers,
-                seed: args.seed,
+                seed: args.seed.seed,
                 certificate: keep,
                 ..DecomposedParams::default()
             };
@@ -106,7 +107,7 @@ fn decide(
         }
         SolveMethod::Exact => {
             let limits = neuro_opt::Limits { time, ..neuro_opt::Limits::default() };
-            let params = ExactParams { limits, workers, seed: args.seed, certificate: keep };
+            let params = ExactParams { limits, workers, seed: args.seed.seed, certificate: keep };
             let found = placement::exact(problem, &params, &mut observer)?;
             certificate = found.certificate;
             found.plan
@@ -115,25 +116,23 @@ fn decide(
         SolveMethod::FirstFit => placement::first_fit(problem)?,
         SolveMethod::Lns => {
             let params = LnsParams {
-                time: args.time_limit,
+                time: args.time.time_limit,
                 iterations: args.iterations,
-                seed: args.seed,
+                seed: args.seed.seed,
                 workers,
                 ..LnsParams::default()
             };
             placement::lns(problem, &params, &mut observer)?.plan
         }
         SolveMethod::Milp => {
-            let params = MilpParams { time, splits: args.splits, seed: args.seed, ..MilpParams::default() };
+            let params = MilpParams { time, splits: args.splits, seed: args.seed.seed, ..MilpParams::default() };
             placement::milp(problem, &params, &solver, &mut observer)?
         }
         SolveMethod::Neuro => {
             let found = placement::neuro(problem, &NeuroParams { time, ..NeuroParams::default() }, &mut observer)?;
             let (cpu, evaluations) = (found.cpu_seconds, found.evaluations);
-            #[expect(clippy::print_stderr, reason = "a note beside the plan, which has no field for it")]
-            {
-                eprintln!("{cpu:.3} s of CPU for {evaluations} evaluations of a server's promises");
-            }
+            // A note beside the plan, which has no field for it.
+            bar.say(&format!("{cpu:.3} s of CPU for {evaluations} evaluations of a server's promises"));
             found.plan
         }
         SolveMethod::Perx => {
@@ -147,6 +146,7 @@ fn decide(
             placement::scaloran(problem, &params, &solver, &mut observer)?
         }
     };
+    drop(bar);
     // The end of it: what was found after the last report.
     if !trace.is_empty() {
         trace.push(TracePoint { seconds: plan.seconds, objective: Some(plan.objective), bound: plan.bound });
@@ -163,13 +163,12 @@ fn solver(interrupt: &Interrupt) -> anyhow::Result<Worker> {
 }
 
 pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
-    let instance = read_instance(&args.instance)?;
-    let plan = read_plan(&args.plan)?;
-    let profiles = read_profiles(&args.profile)?;
-    let problem = Problem::new(&instance, &profiles, &read_catalogue(args.catalogue.as_deref())?)?;
+    let (plan, instance) = args.plan.read()?;
+    let profiles = args.profiles.read()?;
+    let problem = Problem::new(&instance, &profiles, &args.catalogue.read()?)?;
     let audit = placement::audit(&problem, &plan)?;
     let proved = args.certificate.as_deref().map(|path| proved(&problem, &plan, path)).transpose()?;
-    if args.json {
+    if args.output.json {
         let mut value = serde_json::to_value(&audit)?;
         if let Some(bound) = proved {
             value["proved_bound"] = bound.into();
@@ -193,9 +192,7 @@ pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
 
 /// The bound that a certificate proves, which is no looser than what the plan says.
 fn proved(problem: &Problem<'_>, plan: &Plan, path: &Path) -> anyhow::Result<f64> {
-    let malformed =
-        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
-    let certificate: Certificate = serde_json::from_str(&read(path)?).map_err(malformed)?;
+    let certificate: Certificate = read_json(path)?;
     let bound = placement::check_certificate(problem, &certificate)?;
     let stated = plan.bound.unwrap_or(f64::INFINITY);
     anyhow::ensure!(
@@ -247,29 +244,4 @@ fn promises(audit: &Audit) -> String {
         ]
     });
     table::render(&["server", "request", "sla", "promised (s)", "bound (s)", "% of bound"], rows)
-}
-
-pub(super) fn read_plan(path: &Path) -> anyhow::Result<Plan> {
-    let malformed =
-        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
-    Ok(serde_json::from_str(&read(path)?).map_err(malformed)?)
-}
-
-pub(super) fn read_profiles(texts: &[String]) -> anyhow::Result<Profiles> {
-    let mut profiles = Profiles::default();
-    for text in texts {
-        profiles = match text.split_once('=') {
-            Some((kind, folder)) => profiles.with(kind, Bundle::read(Path::new(folder))?),
-            None => profiles.and_of_all(Bundle::read(Path::new(text))?),
-        };
-    }
-    Ok(profiles)
-}
-
-pub(super) fn read_instance(path: &Path) -> anyhow::Result<Instance> {
-    Instance::from_json(&read(path)?).with_context(|| format!("in {}", path.display()))
-}
-
-pub(super) fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

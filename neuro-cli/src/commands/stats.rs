@@ -1,18 +1,20 @@
 //! `neuro data stats`: what a dataset covers.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use neuro_cli::output::{self, distributions, table};
 use neuro_data::statistics::{Distribution, Statistics};
-use neuro_data::{Dataset, Sla, files::write_atomic};
+use neuro_data::{Sla, files::write_atomic};
 
-pub(crate) fn stats(dataset: &Path, svg: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
-    let statistics = Statistics::of(&Dataset::open(dataset)?)?;
-    if let Some(svg) = svg {
+use super::files::open_dataset;
+use crate::args::StatsArgs;
+
+pub(crate) fn stats(args: &StatsArgs) -> anyhow::Result<ExitCode> {
+    let statistics = Statistics::of(&open_dataset(&args.dataset)?)?;
+    if let Some(svg) = &args.svg {
         write_atomic(svg, distributions(&statistics)?.as_bytes())?;
     }
-    if json {
+    if args.output.json {
         output::print(&format!("{}\n", serde_json::to_string(&statistics)?));
         return Ok(ExitCode::SUCCESS);
     }

@@ -16,23 +16,23 @@ use neuro_profiler::torch::{TorchFiles, import_torch};
 use neuro_profiler::train::{ContextPoint, DeepSetsParams, Progress, ServerStateParams};
 use neuro_profiler::{Bundle, FoldParams, Model, Profile, TrainingSet};
 
-use super::read_catalogue;
+use super::files::{open_dataset, read_bundle};
 use crate::args::{Arch, FoldArgs, SetKind, TrainArgs};
 
 pub(crate) fn train(args: TrainArgs) -> anyhow::Result<ExitCode> {
-    let catalogue = read_catalogue(args.catalogue.as_deref())?;
+    let catalogue = args.catalogue.read()?;
     if let (Some(weights), Some(stats), Some(norma)) = (&args.import_torch, &args.stats, &args.norma) {
         let files = TorchFiles { weights, stats, norma, apps: &args.apps };
         return import(&files, &args, &catalogue);
     }
-    let dataset = Dataset::open(args.dataset.as_deref().context("no dataset is given")?)?;
-    let set = TrainingSet::read(&dataset, &catalogue, &args.server)?;
-    let start = args.from.as_deref().map(Bundle::read).transpose()?;
+    let dataset = open_dataset(args.dataset.as_deref().context("no dataset is given")?)?;
+    let set = TrainingSet::read(&dataset, &catalogue, &args.of.server)?;
+    let start = args.from.as_deref().map(read_bundle).transpose()?;
     let recipe = recipe(&args, &dataset, &set, start.as_ref())?;
     let mut progress = WorkProgress::new("steps");
     let params = params(&args);
     let mut observer = |p: &Progress| {
-        let before = (p.seed - args.seed) as usize * p.steps;
+        let before = (p.seed - args.seed.seed) as usize * p.steps;
         let (done, total) = (before + p.step, args.seeds as usize * p.steps);
         progress.show(done, total, done as u64, total as u64);
         ControlFlow::Continue(())
@@ -80,7 +80,7 @@ fn params(args: &TrainArgs) -> FitParams {
 fn recipe(args: &TrainArgs, dataset: &Dataset, set: &TrainingSet, start: Option<&Bundle>) -> anyhow::Result<Recipe> {
     let paper = |shape: DeepSetsShape| -> anyhow::Result<Recipe> {
         let points = datapoints(dataset, args.set, &set.apps)?;
-        let published = DeepSetsParams { shape, seed: args.seed, ..DeepSetsParams::default() };
+        let published = DeepSetsParams { shape, seed: args.seed.seed, ..DeepSetsParams::default() };
         let params = if args.log_space {
             DeepSetsParams { log_space: true, cosine: true, share: 1.0, epochs: 30, rate: 5e-3, ..published }
         } else {
@@ -106,7 +106,7 @@ fn recipe(args: &TrainArgs, dataset: &Dataset, set: &TrainingSet, start: Option<
                 steps: args.steps.unwrap_or(default.steps),
                 rate: args.rate.unwrap_or(default.rate),
                 decay: args.decay,
-                seed: args.seed,
+                seed: args.seed.seed,
                 ..default
             })
         }
@@ -158,7 +158,7 @@ fn import(files: &TorchFiles<'_>, args: &TrainArgs, catalogue: &Catalogue) -> an
     };
     let bundle = Bundle::new(model, profile);
     bundle.write(&args.out)?;
-    if args.json {
+    if args.output.json {
         let apps = &bundle.profile().apps;
         output::print(&format!("{}\n", serde_json::json!({ "bundle": args.out, "apps": apps })));
     } else {
@@ -170,7 +170,7 @@ fn import(files: &TorchFiles<'_>, args: &TrainArgs, catalogue: &Catalogue) -> an
 
 fn report(fit: &Fit, args: &TrainArgs) {
     let profile = fit.bundle.profile();
-    if args.json {
+    if args.output.json {
         let seeds: Vec<_> = fit
             .trainings
             .iter()

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::solve::read;
+use super::files::{parse_json, read_text};
 
 /// The instance with the changes, pairs of a word and what it is about; `None` without any.
 pub(super) fn changed(instance: &Instance, changes: &[String]) -> anyhow::Result<Option<Instance>> {
@@ -51,11 +51,9 @@ fn invalid(value: &str, expected: &'static str) -> anyhow::Error {
 
 /// One of them, or a list, from a JSON file.
 fn one_or_many<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
-    let text = read(path)?;
+    let text = read_text(path)?;
     let list = if text.trim_start().starts_with('[') { text } else { format!("[{text}]") };
-    let malformed =
-        |e: serde_json::Error| neuro_data::Error::Malformed { path: path.to_owned(), reason: e.to_string() };
-    Ok(serde_json::from_str(&list).map_err(malformed)?)
+    parse_json(path, &list)
 }
 
 /// What is different between two plans.

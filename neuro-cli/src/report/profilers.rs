@@ -39,7 +39,7 @@ pub(super) fn show(page: &mut Page, folder: &Path, evaluation: &Evaluation) {
             Panel { title: sla.name().to_owned(), series: series.collect(), references }
         };
         let x = Axis { ends: Some((-100.0 * REACH, 100.0 * REACH)), ..axis("(predicted − measured) / measured, %") };
-        let y = Axis { logarithmic: true, ends: Some((0.02, 50.0)), ..axis("density") };
+        let y = Axis { logarithmic: true, ends: Some((0.2, 50.0)), ..axis("density") };
         let mut chart = Chart::row("Density of the relative error", x, y, Sla::ALL.map(panel).to_vec());
         chart.subtitle = "Gaussian kernel of Silverman's width".to_owned();
         page.chart("error-densities", &chart);

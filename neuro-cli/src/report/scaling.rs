@@ -58,10 +58,10 @@ const MEASURES: [Measure; 6] = [
 pub(super) fn show(page: &mut Page, path: &Path, rows: &[ScalingRow]) {
     page.section(&format!("Methods compared {}", named(path)));
     let seeds: BTreeSet<u64> = rows.iter().map(|row| row.seed).collect();
-    page.paragraph(&format!(
-        "Means over {} seeds; the whiskers are 95 % intervals of the mean (Student's t).",
-        seeds.len()
-    ));
+    page.paragraph(&match seeds.len() {
+        1 => "One seed, and so no intervals.".to_owned(),
+        count => format!("Means over {count} seeds; the whiskers are 95 % intervals of the mean (Student's t)."),
+    });
     for measure in &MEASURES {
         if rows.iter().any(|row| (measure.of)(row).is_some()) {
             page.chart(&format!("scaling-{}", measure.name), &chart(measure, rows));

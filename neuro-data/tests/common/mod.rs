@@ -55,6 +55,7 @@ pub(crate) fn spec(name: &str, repeat: u32) -> RunSpec {
             Tenant { id: "observed".into(), app: "a".into(), instances: 1, rate: 5.0 },
             Tenant { id: "neighbour".into(), app: "b".into(), instances: 2, rate: 10.0 },
         ],
+        target: None,
     }
 }
 

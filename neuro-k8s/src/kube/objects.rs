@@ -319,6 +319,7 @@ mod tests {
             threads: 2,
             phases: Phases { warmup_s: 1.0, duration_s: 10.0, drain_s: 2.0, warmup_inferences: 3 },
             tenants: vec![tenant("observed", "kalman-gru", 1), tenant("other", "tclf-rf", 2)],
+            target: None,
         }
     }
 

@@ -58,7 +58,7 @@ impl SimCampaignParams {
 /// - Memory holds one run's requests a worker, 32 bytes each, whatever the number of runs.
 ///
 /// # Errors
-/// A specification makes no sense or names an application without parameters; the output folder is in use by another driver,
+/// A specification makes no sense, is of another target or names an application without parameters; the output folder is in use by another driver,
 /// nearly full, of another target, or cannot be written.
 pub fn simulate_campaign(
     server: SimulatedServer<'_>,
@@ -69,6 +69,12 @@ pub fn simulate_campaign(
 ) -> Result<CampaignReport> {
     for run in runs {
         run.validate()?;
+        if let Some(target) = run.target.as_ref().filter(|target| **target != server.target()) {
+            let (field, value) = ("target".to_owned(), target.clone());
+            return Err(
+                neuro_data::Error::Invalid { field, value, expected: "the simulated server's own, or none" }.into()
+            );
+        }
         for tenant in &run.tenants {
             server.service(&tenant.app)?;
         }

@@ -97,6 +97,7 @@ const EVENTS_BETWEEN_LOOKS: u64 = 65_536;
 ///     threads: 1,
 ///     phases: Phases { warmup_s: 0.0, duration_s: 100.0, drain_s: 10.0, warmup_inferences: 0 },
 ///     tenants: vec![Tenant { id: "t".into(), app: "text-bert".into(), instances: 1, rate: 2.0 }],
+///     target: None,
 /// };
 /// let parameters = SimParams::built_in();
 /// let run = simulate(&spec, parameters.server("edge-a")?, 10.0, &Interrupt::new())?.unwrap();

@@ -216,6 +216,11 @@ impl<'a> SimulatedServer<'a> {
         self.kind
     }
 
+    /// What a run's specification says of its target where it is meant for this server: `sim/` and the kind.
+    pub fn target(&self) -> String {
+        format!("{}/{}", super::TARGET, self.kind.name)
+    }
+
     /// The service of that id.
     ///
     /// # Errors

@@ -133,7 +133,8 @@ impl WithSimd for WeightGradient<'_> {
         let zero = simd.splat_f32s(0.0);
         for piece in 0..inputs.div_ceil(ROWS) {
             for column in 0..width {
-                let factors = x_pieces[piece..].iter().step_by(pieces);
+                // Without rows there are no pieces either: a batch may hold no tenant that shares its server.
+                let factors = x_pieces.get(piece..).unwrap_or_default().iter().step_by(pieces);
                 let sums = eight_sums(simd, [zero; ROWS], factors, dy, width, column);
                 let rows = dw.chunks_exact_mut(width).skip(piece * ROWS).take(inputs - piece * ROWS);
                 for (dw, sum) in rows.zip(sums) {
@@ -297,6 +298,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_rows_have_no_gradient() {
+        let (x, dy) = (matrix(0, 17, |_, _| 0.0), matrix(0, 9, |_, _| 0.0));
+        let (mut dw, mut db) = (vec![1.0; 17 * padded(9)], vec![1.0; padded(9)]);
+        add_weight_gradient(&x, 17, &dy, &mut dw, &mut db);
+        assert!(dw.iter().chain(&db).all(|value| *value == 1.0));
     }
 
     #[test]
