@@ -26,6 +26,7 @@
 mod class;
 mod master;
 mod part;
+mod plans;
 
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
@@ -39,13 +40,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use self::class::{Class, Pricing};
-use self::master::{Dual, Master, Row};
+use self::master::{Dual, Master};
 use self::part::{Part, Records};
 use super::certificate::{Certificate, ClassBasis, GroupProof};
 use super::filling::Solution;
 use super::group::{Group, split};
-use super::lns::{LnsParams, search};
-use super::occupancy::Occupancy;
 use super::{Placement, Problem, greedy, plan_of};
 use crate::{Error, Limits, Method, Observer, Outcome, Progress, Result, Termination};
 
@@ -135,8 +134,6 @@ struct Run<'p, 'a> {
 
 /// Share of the time for the first plan.
 const FIRST_SHARE: f64 = 0.12;
-/// Share of the time without a better plan after which a search for plans ends.
-const PATIENCE: f64 = 0.02;
 /// Share of the time for local search before the first pricing.
 const FIRST_FILLINGS_SHARE: f64 = 0.12;
 /// Share of the time for local search between two pricings.
@@ -481,11 +478,13 @@ impl<'p, 'a> Run<'p, 'a> {
     /// Prices all groups of a part.
     fn price(&mut self, part: &Part, dual: &Dual, prices: &[f64], observer: Observer<'_>) -> Result<Vec<Solution>> {
         let servers: usize = part.groups.iter().map(|group| group.servers).sum();
-        // A pricing need not be much better than the bound, no better than branching will be, and no better than it takes to close the
-        // part.
-        let cutoff = self.cutoff();
-        let share = (MISSING * (part.bound - dual.value)).max(self.coarseness * (part.bound - cutoff)).max(0.0)
-            + 0.9 * (cutoff - dual.value).max(0.0);
+        // A pricing need not be better than it takes to close the part; where it cannot be closed, not much better than the bound, and
+        // no better than branching will be.
+        let (cutoff, missing) = (self.cutoff(), part.bound - dual.value);
+        let share = match cutoff - dual.value {
+            room if room >= 0.0 => 0.9 * room,
+            _ => (MISSING * missing).max(self.coarseness * (part.bound - cutoff)).max(0.0),
+        };
         let stop = AtomicBool::new(false);
         let pricing = Pricing {
             prices,
@@ -515,165 +514,6 @@ impl<'p, 'a> Run<'p, 'a> {
         let is_late = solutions.iter().any(|solution| solution.termination == Termination::TimeLimit);
         self.coarseness = (self.coarseness * if is_late { 2.0 } else { 0.8 }).clamp(COARSENESS[0], COARSENESS[1]);
         Ok(solutions)
-    }
-
-    /// Takes what a master mixes as a plan if it is no mixture, and better.
-    fn take(&mut self, part: &Part, master: &Master) {
-        let weights = master.weights();
-        if weights.iter().any(|(_, weight)| (weight - 1.0).abs() > 1e-6) {
-            return;
-        }
-        let mut placement: Placement = vec![None; self.payments.len()];
-        let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
-        for (Row { group, filling }, _) in weights {
-            let class = &self.classes[part.groups[group].class];
-            let held = class.requests.iter().zip(&class.pool[filling]).filter(|(_, x)| **x > 0).map(|(r, _)| *r);
-            let Some(server) = free[part.groups[group].class].pop() else { return };
-            for request in held {
-                if placement[request].replace(server).is_some() {
-                    return;
-                }
-            }
-        }
-        let revenue = self.problem.revenue(&placement);
-        if revenue > self.revenue {
-            (self.revenue, self.placement) = (revenue, placement);
-        }
-    }
-
-    /// A better plan from `first` on.
-    fn plan(&mut self, first: Placement, time: Duration, observer: Observer<'_>) -> Result<()> {
-        let lns = LnsParams {
-            time,
-            workers: self.params.workers,
-            seed: self.params.seed + self.pricings,
-            ..LnsParams::default()
-        };
-        let (before, cutoff_gap) = (self.progress(), self.params.gap);
-        let start = self.start;
-        let mut is_stopped = self.is_stopped;
-        let patience = self.params.time.mul_f64(PATIENCE).as_secs_f64();
-        let (mut best, mut since) = (f64::NEG_INFINITY, 0.0);
-        let found = search(self.problem, &lns, first, &mut |progress| {
-            if let Some(revenue) = progress.objective.filter(|revenue| *revenue > best) {
-                (best, since) = (revenue, progress.seconds);
-            }
-            let is_idle = progress.seconds - since > patience.max(since);
-            let objective = progress.objective.into_iter().chain(before.objective).reduce(f64::max);
-            let seconds = start.elapsed().as_secs_f64();
-            is_stopped |= observer(&Progress { objective, seconds, ..before }) == ControlFlow::Break(());
-            let is_closed = objective.is_some_and(|most| before.bound - most <= cutoff_gap * most.abs().max(1.0));
-            if is_stopped || is_closed || is_idle { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        self.is_stopped = is_stopped;
-        for class in &mut self.classes {
-            for s in class.servers.clone() {
-                class.add(class.pieces(&found.placement, s));
-            }
-        }
-        let revenue = self.problem.revenue(&found.placement);
-        if revenue > self.revenue {
-            self.revenue = revenue;
-            self.placement = found.placement;
-        }
-        Ok(())
-    }
-
-    /// A plan out of the fillings that are known, then a search from it on, and from the best plan.
-    fn put_together(&mut self, time: Duration, observer: Observer<'_>) -> Result<()> {
-        let placement = self.combine(time.mul_f64(0.5))?;
-        let best = self.placement.clone();
-        self.plan(placement, time.mul_f64(0.25), observer)?;
-        if !self.is_stopped {
-            self.plan(best, time.mul_f64(0.25), observer)?;
-        }
-        self.planned_at = self.start.elapsed();
-        Ok(())
-    }
-
-    /// All servers by their classes, and what the master says of them.
-    fn whole(&self) -> (Vec<Group>, Master, Dual) {
-        let classes = self.classes.iter().enumerate();
-        let groups: Vec<Group> =
-            classes.map(|(c, class)| Group::whole(c, class.servers.len(), class.requests.len())).collect();
-        let mut master = Master::new(&self.payments, &self.classes, &groups);
-        let dual = master.solve(&self.classes, &groups);
-        (groups, master, dual)
-    }
-
-    /// The best plan of whole known fillings, as far as the time goes: max Σ p_f z_f, no request twice, at most S_c fillings of a class.
-    #[cfg(feature = "cbc")]
-    fn combine(&mut self, time: Duration) -> Result<Placement> {
-        use crate::model::{Linear, Model};
-        use crate::solver::cbc::Cbc;
-        use crate::solver::{MipSolver, SolveOptions};
-        let (_, master, dual) = self.whole();
-        let worth = self.bound - self.revenue;
-        let mut model = Model::new();
-        let mut by_request = vec![Linear::default(); self.payments.len()];
-        let mut objective = Linear::default();
-        let mut chosen = Vec::new();
-        for (c, class) in self.classes.iter().enumerate() {
-            let reduced = class.reduced(&dual.prices);
-            let mut by_class = Linear::default();
-            for pieces in &class.pool {
-                let held = || pieces.iter().enumerate().filter(|(_, x)| **x > 0).map(|(item, _)| item);
-                // A filling that loses more than the gap at these prices is in no better plan.
-                if held().next().is_none() || held().map(|item| reduced[item]).sum::<f64>() < dual.most[c] - worth {
-                    continue;
-                }
-                let z = model.binary(format!("f{}", chosen.len()))?;
-                held().for_each(|item| by_request[class.requests[item]] += 1.0 * z);
-                by_class += 1.0 * z;
-                objective += class.filling.profit(pieces) * z;
-                chosen.push((z, c, pieces));
-            }
-            if !by_class.terms.is_empty() {
-                model.add(by_class.at_most(class.servers.len() as f64))?;
-            }
-        }
-        for row in by_request.into_iter().filter(|row| !row.terms.is_empty()) {
-            model.add(row.at_most(1.0))?;
-        }
-        model.optimise(crate::Sense::Maximise, objective)?;
-        let solution = Cbc.solve(&model, &SolveOptions { time: Some(time), ..SolveOptions::default() })?;
-        let Some(values) = solution.values else { return self.dive(&master) };
-        let mut placement: Placement = vec![None; self.payments.len()];
-        let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
-        for (z, c, pieces) in chosen {
-            if values[z.index()] > 0.5
-                && let Some(server) = free[c].pop()
-            {
-                let held = self.classes[c].requests.iter().zip(pieces).filter(|(_, x)| **x > 0);
-                held.for_each(|(r, _)| placement[*r] = Some(server));
-            }
-        }
-        Ok(placement)
-    }
-
-    /// Without a solver of integer programs.
-    #[cfg(not(feature = "cbc"))]
-    fn combine(&mut self, _: Duration) -> Result<Placement> {
-        let (_, master, _) = self.whole();
-        self.dive(&master)
-    }
-
-    /// Fillings by their weights in the master, each on a server that is free, without the requests that are placed already.
-    fn dive(&self, master: &Master) -> Result<Placement> {
-        let mut placement: Placement = vec![None; self.payments.len()];
-        let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
-        // Of the whole, groups are classes.
-        for (Row { group, filling }, _) in master.weights() {
-            let Some(server) = free[group].pop() else { continue };
-            let class = &self.classes[group];
-            let mut occupancy = Occupancy::empty(self.problem, server);
-            for (request, _) in class.requests.iter().zip(&class.pool[filling]).filter(|(_, x)| **x > 0) {
-                if placement[*request].is_none() && occupancy.try_add(self.problem, *request)? {
-                    placement[*request] = Some(server);
-                }
-            }
-        }
-        Ok(placement)
     }
 
     /// What proves the bound, if it was to be kept.

@@ -55,10 +55,12 @@ impl Records {
         self.0.len() - 1
     }
 
-    /// A part has a better bound.
+    /// A part has another bound, which is kept if it is better.
     pub(super) fn prove(&mut self, record: usize, bound: f64, prices: Vec<f64>, groups: Vec<GroupProof>) {
         let record = &mut self.0[record];
-        (record.bound, record.prices, record.groups) = (bound, prices, groups);
+        if bound < record.bound {
+            (record.bound, record.prices, record.groups) = (bound, prices, groups);
+        }
     }
 
     /// A part was parted.

@@ -20,6 +20,7 @@ mod interference;
 mod local;
 mod reach;
 mod region;
+mod relaxation;
 mod shared_state;
 mod tenant_networks;
 mod tree;
@@ -34,10 +35,11 @@ pub(crate) use interference::{Interference, Judgement, Line, Promise, Verdict};
 pub(crate) use local::improve;
 pub(crate) use reach::Reach;
 pub(crate) use region::{Branch, Budget, Region};
+pub(crate) use relaxation::RowKey;
 pub(crate) use shared_state::Basis;
 use shared_state::SharedState;
 use tenant_networks::TenantNetworks;
-pub(crate) use tree::{RowKey, Solution, Tree, TreeNode, TreeParams, settle};
+pub(crate) use tree::{Solution, Tree, TreeNode, TreeParams, settle};
 
 /// How the requests `requests`, each of them a piece, slow one another down on a server of a kind with so much memory.
 ///
