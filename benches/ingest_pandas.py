@@ -1,8 +1,9 @@
 """What `neuro ingest` is compared with: the same tree of the prototype's runs into Parquet, with pandas, on one core.
 
-    taskset -c 0 python benches/ingest_pandas.py TREE OUT
+    taskset -c 0 python benches/ingest_pandas.py TREE OUT [snappy|zstd]
 
-For each run: `read_csv` of every tenant, mean, p75 and p95 of its service times, and `to_parquet` (zstd) of the run's requests.
+For each run: `read_csv` of every tenant, mean, p75 and p95 of its service times, and `to_parquet` of the run's requests, with snappy
+as pandas itself chooses or with zstd as `neuro ingest` does.
 Prints one JSON object with rows, wall and CPU seconds and peak memory.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 
-def main(tree: Path, out: Path) -> None:
+def main(tree: Path, out: Path, compression: str) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     (out / "requests").mkdir(parents=True, exist_ok=True)
     rows, tenants = 0, []
@@ -35,8 +36,8 @@ def main(tree: Path, out: Path) -> None:
             frames.append(frame)
         requests = pd.concat(frames, ignore_index=True)
         rows += len(requests)
-        requests.to_parquet(out / "requests" / f"{run_id}.parquet", compression="zstd")
-    pd.DataFrame(tenants).to_parquet(out / "tenants.parquet", compression="zstd")
+        requests.to_parquet(out / "requests" / f"{run_id}.parquet", compression=compression)
+    pd.DataFrame(tenants).to_parquet(out / "tenants.parquet", compression=compression)
     report = {
         "rows": rows,
         "wall_s": round(time.perf_counter() - wall, 2),
@@ -47,4 +48,4 @@ def main(tree: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *(sys.argv[3:] or ["snappy"]))

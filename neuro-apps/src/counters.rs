@@ -23,9 +23,9 @@ pub struct EventTotal {
 /// Memory in bytes; null where the system does not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// Most that was used at once.
+    /// Most that the process used at once.
     pub peak_bytes: Option<u64>,
-    /// Limit of the control group.
+    /// Limit of its control group.
     pub limit_bytes: Option<u64>,
 }
 
@@ -113,18 +113,24 @@ fn known(event: &str) -> Option<u64> {
     }
 }
 
-/// The memory of this process's control group (versions 1 and 2); of the process itself where no group tells.
+/// The memory of this process: what its control group (versions 1 and 2) tells where it holds nobody else, as in a container, and
+/// what the process knows of itself elsewhere. The limit is the group's.
 pub fn memory() -> Memory {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let folders = folders(&groups);
-    let figure = |names: [&str; 2]| {
-        let files = folders.iter().flat_map(|folder| names.map(|name| format!("{folder}/{name}")));
-        files.into_iter().find_map(|file| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok())
+    memory_in(&folders(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default()))
+}
+
+fn memory_in(folders: &[String]) -> Memory {
+    let read = |folder: &String, name: &str| fs::read_to_string(format!("{folder}/{name}")).ok();
+    let figure = |folder: &String, names: [&str; 2]| {
+        names.into_iter().find_map(|name| read(folder, name)?.trim().parse::<u64>().ok())
     };
+    let is_alone = |folder: &&String| read(folder, "cgroup.procs").is_some_and(|pids| pids.lines().count() == 1);
+    let peak = |folder| figure(folder, ["memory.peak", "memory.max_usage_in_bytes"]);
+    let limit = |folder| figure(folder, ["memory.max", "memory.limit_in_bytes"]);
     Memory {
-        peak_bytes: figure(["memory.peak", "memory.max_usage_in_bytes"]).or_else(own_peak),
+        peak_bytes: folders.iter().filter(is_alone).find_map(peak).or_else(own_peak),
         // Version 1 says a number close to 2^63 where there is no limit, version 2 a word.
-        limit_bytes: figure(["memory.max", "memory.limit_in_bytes"]).filter(|limit| *limit < 1 << 62),
+        limit_bytes: folders.iter().find_map(limit).filter(|limit| *limit < 1 << 62),
     }
 }
 
@@ -189,5 +195,23 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert!(memory().peak_bytes.is_some_and(|bytes| bytes > 100_000));
         }
+    }
+
+    #[test]
+    fn a_group_shared_with_others_tells_nothing_of_this_process() {
+        let group = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(group.path().join(name), text).unwrap();
+        write("memory.peak", "7\n");
+        write("memory.max", "max\n");
+        let memory = || memory_in(&[group.path().display().to_string()]);
+        let is_own =
+            |memory: Memory| memory.peak_bytes != Some(7) && memory.peak_bytes.is_some() == own_peak().is_some();
+        assert!(is_own(memory()), "nobody says who is in it");
+        write("cgroup.procs", "1\n");
+        assert_eq!(memory(), Memory { peak_bytes: Some(7), limit_bytes: None });
+        write("cgroup.procs", "1\n25\n");
+        write("memory.max", "900\n");
+        assert!(is_own(memory()));
+        assert_eq!(memory().limit_bytes, Some(900));
     }
 }

@@ -148,7 +148,7 @@ pub struct Account {
     pub clock: String,
     /// Totals since the process began to count.
     pub events: Vec<EventTotal>,
-    /// Of its control group.
+    /// Of the process, and the limit of its control group.
     pub memory: Memory,
 }
 

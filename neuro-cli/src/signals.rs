@@ -21,7 +21,7 @@ pub fn interrupt_on_ctrl_c() -> anyhow::Result<Interrupt> {
     let switch = interrupt.clone();
     ctrlc::set_handler(move || {
         let word =
-            if switch.request() { "giving up the current run" } else { "stopping after this run; again to stop now" };
+            if switch.request() { "stopping now" } else { "stopping after what is under way; again to stop now" };
         #[expect(clippy::print_stderr, reason = "this is the command's voice")]
         {
             eprintln!("\n{word}");

@@ -1,7 +1,6 @@
 //! What is gathered of one tenant, request by request, until it is a row of `tenants/` and one of `quantiles/`.
 
 use crate::counter_rates::CounterRates;
-use crate::seed::derive_seed;
 use crate::store::{QUANTILES, QuantileRow, TenantRow};
 use crate::summary::{Estimate, Outcomes, quantile_of_sorted};
 use crate::{Phases, RequestStatus, Sla, Tenant};
@@ -18,7 +17,7 @@ use crate::{Phases, RequestStatus, Sla, Tenant};
 /// for i in 0..20 {
 ///     tally.request(RequestStatus::Ok, false, Some(f64::from(i) / 2.0), Some(0.1));
 /// }
-/// let (row, quantiles) = tally.summarise("a-run", &tenant, &phases, 1);
+/// let (row, quantiles) = tally.summarise("a-run", &tenant, &phases);
 /// assert_eq!((row.completed, quantiles.samples), (20, 20));
 /// assert!((row.mean_s.unwrap() - 0.1).abs() < 1e-12);
 /// ```
@@ -52,10 +51,9 @@ impl Tally {
         self.starved = starved;
     }
 
-    /// The summary, and the service times behind it; `seed` drives the resampling.
-    pub fn summarise(self, run_id: &str, tenant: &Tenant, phases: &Phases, seed: u64) -> (TenantRow, QuantileRow) {
-        let seed = derive_seed(seed, &["bootstrap", run_id, &tenant.id]);
-        let (summary, sorted) = self.outcomes.summarise(tenant, phases, seed);
+    /// The summary, and the service times behind it.
+    pub fn summarise(self, run_id: &str, tenant: &Tenant, phases: &Phases) -> (TenantRow, QuantileRow) {
+        let (summary, sorted) = self.outcomes.summarise(tenant, phases);
         let ends = |estimate: Option<Estimate>| {
             let interval = estimate.and_then(|e| e.interval);
             (estimate.map(|e| e.value), interval.map(|i| i.0), interval.map(|i| i.1))

@@ -60,7 +60,7 @@ const LEAD_S: f64 = 0.03;
 /// A run that cannot be measured is a finished run of status `failed`, with its reason, not an error.
 ///
 /// # Errors
-/// The run's folder cannot be written, or its specification makes no sense.
+/// The run's folder cannot be written, or its specification makes no sense; it was given up and not all of it could be removed.
 pub async fn drive_run<T: Target>(
     target: &mut T,
     spec: &RunSpec,
@@ -77,9 +77,12 @@ pub async fn drive_run<T: Target>(
     let run = match measured {
         Ok(Some(run)) => run,
         Ok(None) => {
-            target.tear_down().await;
+            let cleanup = target.tear_down().await;
             partial.discard()?;
-            return Ok(None);
+            return match cleanup {
+                CleanupVerdict::Leftover(left) => Err(Error::NotCleaned { run_id, left }),
+                _ => Ok(None),
+            };
         }
         Err(Error::Data(error)) => {
             target.tear_down().await;

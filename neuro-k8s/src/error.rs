@@ -68,6 +68,16 @@ pub enum Error {
         /// The last run's reason.
         reason: String,
     },
+    /// A run was given up, and something of it is there still.
+    #[error(
+        "run {run_id} was given up and not all of it is gone: {left}; neuro destroy --run {run_id} removes the rest"
+    )]
+    NotCleaned {
+        /// The run.
+        run_id: String,
+        /// What is left.
+        left: String,
+    },
     /// A cluster's API server refused or could not be asked.
     #[cfg(feature = "kube")]
     #[error("cannot {action}: {reason}")]
@@ -76,9 +86,8 @@ pub enum Error {
         action: String,
         /// What the server said.
         reason: String,
-        /// The client's error, where there is one.
-        #[source]
-        source: Option<Box<kube::Error>>,
+        /// The client's error, where there is one; its words are in the reason.
+        cause: Option<Box<kube::Error>>,
     },
     /// A namespace is not ours alone.
     #[cfg(feature = "kube")]

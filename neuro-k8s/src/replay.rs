@@ -348,7 +348,7 @@ mod tests {
             let status = if service_s.is_some() { RequestStatus::Ok } else { RequestStatus::Censored };
             tally.request(status, false, Some(f64::from(i) / 2.0), service_s);
         }
-        tally.summarise(&run.spec.run_id(), tenant, &run.spec.phases, 1).0
+        tally.summarise(&run.spec.run_id(), tenant, &run.spec.phases).0
     }
 
     #[test]

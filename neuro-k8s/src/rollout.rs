@@ -59,7 +59,8 @@ impl RolloutParams {
         Self { name: "default".to_owned(), catalogue, pods, nodes, threads: 1, owners }
     }
 
-    fn selector(&self) -> String {
+    /// Of everything of the plan.
+    pub(crate) fn selector(&self) -> String {
         selector(&[(labels::MANAGED_BY, labels::TOOL), (labels::PLAN, &label_value(&self.name))])
     }
 

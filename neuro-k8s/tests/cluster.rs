@@ -161,6 +161,10 @@ impl Planner for ByHand {
 }
 
 impl Profiler for ByHand {
+    fn knows(&self, _kind: &str, _app: &str) -> bool {
+        true
+    }
+
     fn predict(&self, _: &Instance, plan: &Plan) -> Result<Vec<Prediction>, PlanError> {
         let prediction = |a: &Assignment| Prediction {
             request: a.request.clone(),

@@ -15,6 +15,7 @@ use neuro_k8s::operator::{
 };
 use neuro_k8s::rollout::RolloutParams;
 use neuro_opt::placement::{self, DecomposedParams, LnsParams, Problem, Profiles};
+use neuro_profiler::Bundle;
 
 use super::place::pod_settings;
 use crate::args::{OperatorArgs, OperatorCommand};
@@ -40,7 +41,7 @@ fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
     params.metrics = Some(args.metrics);
     let interrupt = interrupt_on_ctrl_c()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let operator = Operator {
             client: client().await?,
             params,
@@ -48,9 +49,17 @@ fn run(args: &OperatorArgs) -> anyhow::Result<ExitCode> {
             certifier: Some(Arc::new(Decomposition { knowledge: Arc::clone(&knowledge), seed: args.seed.seed })),
             profiler: knowledge,
         };
-        operator.run(interrupt.requested(), &mut say).await?;
+        let mut observer = say;
+        // Ctrl-C once ends the look at the cluster that is under way, twice does not wait for it.
+        tokio::select! {
+            ended = operator.run(interrupt.requested(), &mut observer) => ended?,
+            () = interrupt.stopped_now() => {}
+        }
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A search of the background may still be at work; nobody waits for it.
+    runtime.shutdown_background();
+    ended
 }
 
 fn say(event: &OperatorEvent<'_>) {
@@ -89,6 +98,11 @@ fn failed(error: neuro_opt::Error) -> PlanError {
 }
 
 impl Profiler for Knowledge {
+    fn knows(&self, kind: &str, app: &str) -> bool {
+        let knows = |bundle: &Bundle| neuro_profiler::Profiler::apps(bundle).iter().any(|known| known == app);
+        self.catalogue.get(app).is_ok() && self.profiles.get(kind).is_some_and(knows)
+    }
+
     fn predict(&self, instance: &Instance, plan: &Plan) -> Result<Vec<Prediction>, PlanError> {
         let audit = placement::audit(&self.problem(instance)?, plan).map_err(failed)?;
         let prediction = |promise: placement::AuditedPromise| Prediction {

@@ -63,6 +63,17 @@ impl<R: Read> Lines<R> {
         Ok(Some(Line { number: self.number, text, ended, too_long: false }))
     }
 
+    /// What is there of the coming lines without reading on.
+    pub(super) fn coming(&self) -> &[u8] {
+        &self.buffer[self.start..self.filled]
+    }
+
+    /// Passes a line over that was found in [`Self::coming`]; `length` is that of its end too.
+    pub(super) fn pass(&mut self, length: usize) {
+        self.start += length;
+        self.number += 1;
+    }
+
     /// Reads on behind what is there; returns how much.
     fn fill(&mut self) -> io::Result<usize> {
         if self.start > 0 {
@@ -116,6 +127,17 @@ mod tests {
         let line = |text: &str, ended| (text.to_owned(), ended, false);
         assert_eq!(lines(b"a\r\n\nb"), [line("a", true), line("", true), line("b", false)]);
         assert!(lines(b"").is_empty());
+    }
+
+    #[test]
+    fn a_coming_line_may_be_passed_over() {
+        let mut lines = Lines::new(&b"a\nbc\nd\n"[..]);
+        assert_eq!(lines.coming(), b"", "nothing is read yet");
+        lines.next().unwrap();
+        assert_eq!(lines.coming(), b"bc\nd\n");
+        lines.pass(3);
+        let line = lines.next().unwrap().unwrap();
+        assert_eq!((line.number, line.text), (3, &b"d"[..]));
     }
 
     #[test]

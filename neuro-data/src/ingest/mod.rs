@@ -26,6 +26,7 @@
 //! | two folders with one run | the second is left out |
 //! | damaged tables in a run folder of ours | what can be read is kept, and the run marked invalid |
 
+mod decimal;
 mod lines;
 #[cfg(feature = "parquet")]
 mod neuro_run;

@@ -34,7 +34,7 @@ pub(super) fn append(run: &RunFolder, part: &mut Part, problems: &mut Problems) 
             mark_damaged(run, &mut row, &damage, problems)?;
         }
         for (tenant, tally) in spec.tenants.iter().zip(tallies) {
-            part.tenant(tally.summarise(&manifest.run_id, tenant, &spec.phases, spec.seed));
+            part.tenant(tally.summarise(&manifest.run_id, tenant, &spec.phases));
         }
     }
     part.end_of_run(row)

@@ -343,7 +343,7 @@ fn write_part(
             Layout::Neuro => neuro_run::append(&RunFolder::open(&run.path)?, &mut part, &mut problems)?,
             Layout::Prototype => {
                 let opened = PrototypeRun::open(&run.path, &params.catalogue)?;
-                opened.append(params, &mut part, &mut problems)?;
+                opened.append(&run.run_id, params, &mut part, &mut problems)?;
             }
         }
         added += 1;

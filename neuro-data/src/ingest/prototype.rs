@@ -17,7 +17,7 @@ use super::prototype_perf;
 use super::prototype_requests::{self, PrototypeTenant, TenantRequests};
 use crate::seed::short_hash;
 use crate::store::{Instant, RunRow};
-use crate::{Catalogue, Error, Phases, Result, RunKind, RunStatus, Tally, Tenant};
+use crate::{Catalogue, Error, Phases, Result, RunKind, RunStatus, Tally};
 
 /// The file that makes a folder a run of the prototype.
 pub(super) const REQUESTS_FILE: &str = "tenant_requests.json";
@@ -39,9 +39,7 @@ struct ReadTenant {
 /// A run of the prototype, of which the tenants are read.
 #[derive(Debug)]
 pub(super) struct PrototypeRun {
-    pub(super) run_id: String,
     path: PathBuf,
-    kind: RunKind,
     tenants: Vec<PrototypeTenant>,
     /// `tenant_requests.json`.
     json: String,
@@ -56,18 +54,27 @@ impl PrototypeRun {
         let file = path.join(REQUESTS_FILE);
         let text = fs::read(&file).map_err(Error::io("read", &file))?;
         let TenantRequests { tenants, json } = prototype_requests::read(&text, &file, catalogue)?;
-        let plain: Vec<Tenant> = tenants.iter().map(|known| known.tenant.clone()).collect();
-        let (kind, name) = kind_and_name(path, &plain);
-        let mut content = json.clone().into_bytes();
-        for tenant in &plain {
-            content.extend(head(&path.join(tenant_file(&tenant.id))));
-        }
-        let run_id = format!("{}_{name}_{}", kind.name(), short_hash(&content, 4));
-        Ok(Self { run_id, path: path.to_owned(), kind, tenants, json })
+        Ok(Self { path: path.to_owned(), tenants, json })
     }
 
-    /// Appends the run. Its files may miss what they like: what is there is kept.
-    pub(super) fn append(&self, params: &IngestParams, part: &mut Part, problems: &mut Problems) -> Result<()> {
+    /// The run's id: what experiment it is, of which tenants, and a hash of how its files start.
+    pub(super) fn id(&self) -> String {
+        let (kind, name) = self.kind_and_name();
+        let mut content = self.json.clone().into_bytes();
+        for known in &self.tenants {
+            content.extend(head(&self.path.join(tenant_file(&known.tenant.id))));
+        }
+        format!("{}_{name}_{}", kind.name(), short_hash(&content, 4))
+    }
+
+    /// Appends the run under its id. Its files may miss what they like: what is there is kept.
+    pub(super) fn append(
+        &self,
+        run_id: &str,
+        params: &IngestParams,
+        part: &mut Part,
+        problems: &mut Problems,
+    ) -> Result<()> {
         let before = problems.total();
         let first_problem = problems.kept().len();
         let is_large = self.csv_bytes() > params.held_bytes;
@@ -92,7 +99,7 @@ impl PrototypeRun {
             let mut tally = Tally::new(f64::NEG_INFINITY, f64::INFINITY);
             let mut append = |batch: PrototypeRequests| {
                 batch.tally(span, &mut tally);
-                part.requests(&batch.into_columns(&self.run_id, &known.tenant, span)?)
+                part.requests(&batch.into_columns(run_id, &known.tenant, span)?)
             };
             if is_large {
                 read = self.read_requests(known, problems, &mut append)?;
@@ -105,8 +112,8 @@ impl PrototypeRun {
                 measured = true;
                 tally.set_starved(read.starved);
             }
-            self.append_counters(known, &mut tally, part, problems)?;
-            part.tenant(tally.summarise(&self.run_id, &known.tenant, &phases, 0));
+            self.append_counters(run_id, known, &mut tally, part, problems)?;
+            part.tenant(tally.summarise(run_id, &known.tenant, &phases));
         }
         self.report_strangers(problems)?;
 
@@ -123,8 +130,8 @@ impl PrototypeRun {
         let span = (span.first_s <= span.last_s).then_some(span);
         let duration_s = span.map(Span::duration_s);
         part.end_of_run(RunRow {
-            run_id: self.run_id.clone(),
-            kind: self.kind,
+            run_id: run_id.to_owned(),
+            kind: self.kind_and_name().0,
             server: params.server.clone(),
             target: "prototype".to_owned(),
             seed: None,
@@ -137,6 +144,25 @@ impl PrototypeRun {
             achieved_rate: duration_s.filter(|seconds| *seconds > 0.0).map(|seconds| requests as f64 / seconds),
             manifest: self.json.clone(),
         })
+    }
+
+    /// Which experiment the run belongs to, by its place and its tenants: `<a>_<b>/<instances>/<rate>` is pairwise, one tenant of
+    /// one replica is a baseline, all else is random. The name is of the tenants, or of the folder where there are many.
+    fn kind_and_name(&self) -> (RunKind, String) {
+        let mut parts = self.path.components().rev().map(|part| part.as_os_str().to_string_lossy());
+        let [rate, instances, pair] = [(); 3].map(|()| parts.next().unwrap_or_default());
+        let folder: String = rate
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
+            .take(60)
+            .collect();
+        match self.tenants.iter().map(|known| &known.tenant).collect::<Vec<_>>()[..] {
+            [a, b] if pair == format!("{}_{}", a.app, b.app) || pair == format!("{}_{}", b.app, a.app) => {
+                (RunKind::Pairwise, format!("{pair}_n{instances}_r{folder}"))
+            }
+            [alone] if alone.instances == 1 => (RunKind::Baseline, alone.app.clone()),
+            _ => (RunKind::Random, folder),
+        }
     }
 
     /// Size of the tenants' files of requests.
@@ -164,7 +190,7 @@ impl PrototypeRun {
             served |= request.service_s.is_some();
             batch.push(request);
             if batch.len() == BATCH_ROWS && taken.is_ok() {
-                taken = take(std::mem::take(&mut batch));
+                taken = take(std::mem::replace(&mut batch, PrototypeRequests::of_batch()));
             }
         })?;
         taken?;
@@ -176,6 +202,7 @@ impl PrototypeRun {
     /// Appends the readings of a tenant's replicas.
     fn append_counters(
         &self,
+        run_id: &str,
         known: &PrototypeTenant,
         tally: &mut Tally,
         part: &mut Part,
@@ -195,7 +222,7 @@ impl PrototypeRun {
         for (place, (pid, path)) in files.iter().enumerate() {
             let replica = pid.and_then(|pid| known.pids.iter().position(|known| *known == pid)).unwrap_or(place) as u32;
             let Some(file) = open(path)? else { continue };
-            let mut columns = CounterReadings::new(&self.run_id, id, replica);
+            let mut columns = CounterReadings::new(run_id, id, replica);
             let mut written = Ok(());
             prototype_perf::read(file, path, problems, |reading| {
                 let count = reading.count.map(|count| count as f64);
@@ -240,7 +267,7 @@ fn open(path: &Path) -> Result<Option<File>> {
 /// The start of a file, nothing where it cannot be read.
 fn head(path: &Path) -> Vec<u8> {
     use std::io::Read;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(HEAD_BYTES as usize);
     if let Ok(file) = File::open(path) {
         let _ = file.take(HEAD_BYTES).read_to_end(&mut bytes);
     }
@@ -265,23 +292,4 @@ fn raw_files(folder: &Path) -> Result<Vec<(Option<u64>, PathBuf)>> {
         .collect();
     files.sort();
     Ok(files)
-}
-
-/// Which experiment a run belongs to, by its place and its tenants: `<a>_<b>/<instances>/<rate>` is pairwise, one tenant of one
-/// replica is a baseline, all else is random. The name is of the tenants, or of the folder where there are many.
-fn kind_and_name(path: &Path, tenants: &[Tenant]) -> (RunKind, String) {
-    let mut parts = path.components().rev().map(|part| part.as_os_str().to_string_lossy());
-    let [rate, instances, pair] = [(); 3].map(|()| parts.next().unwrap_or_default());
-    let folder: String = rate
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
-        .take(60)
-        .collect();
-    match tenants {
-        [a, b] if pair == format!("{}_{}", a.app, b.app) || pair == format!("{}_{}", b.app, a.app) => {
-            (RunKind::Pairwise, format!("{pair}_n{instances}_r{folder}"))
-        }
-        [alone] if alone.instances == 1 => (RunKind::Baseline, alone.app.clone()),
-        _ => (RunKind::Random, folder),
-    }
 }

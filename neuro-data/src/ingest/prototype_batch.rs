@@ -1,4 +1,4 @@
-//! Requests and readings of the prototype as columns, some ten thousand at a time.
+//! Requests and readings of the prototype as columns, some thousands at a time.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::store::Row;
 use crate::{CounterSample, Error, RequestRecord, RequestStatus, Result, Tally, Tenant};
 
 /// Rows that a batch holds.
-pub(super) const BATCH_ROWS: usize = 32_768;
+pub(super) const BATCH_ROWS: usize = 8_192;
 
 /// From a run's first arrival to its last, seconds on its replicas' clock; the first is after the last where there is none.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,19 @@ pub(super) struct PrototypeRequests {
 }
 
 impl PrototypeRequests {
+    /// With room for a batch.
+    pub(super) fn of_batch() -> Self {
+        let seconds = || Vec::with_capacity(BATCH_ROWS);
+        Self {
+            seq: Vec::with_capacity(BATCH_ROWS),
+            service_s: seconds(),
+            arrival_s: seconds(),
+            departure_s: seconds(),
+            queueing_s: seconds(),
+            queue_len: Vec::with_capacity(BATCH_ROWS),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.seq.len()
     }
@@ -94,7 +107,7 @@ impl PrototypeRequests {
         let starts =
             self.arrival_s.iter().zip(&self.queueing_s).map(|(arrival, wait)| since_first(arrival + wait)).collect();
         let ends = self.departure_s.iter().map(|seconds| since_first(*seconds)).collect();
-        let queue_len = self.queue_len.iter().map(|length| (*length < u32::MAX).then_some(*length));
+        let lengths = known_values(&self.queue_len, |length| *length < u32::MAX);
         // With one replica there is no doubt which it was.
         let replica: ArrayRef = match tenant.instances {
             1 => Arc::new(UInt32Array::from_value(0, rows)),
@@ -111,7 +124,7 @@ impl PrototypeRequests {
             ("seq", Arc::new(UInt64Array::from(self.seq))),
             ("start_s", known(starts)),
             ("end_s", known(ends)),
-            ("queue_len", Arc::new(queue_len.collect::<UInt32Array>())),
+            ("queue_len", Arc::new(UInt32Array::new(self.queue_len.into(), lengths))),
             ("status", dictionary(status, names)?),
             ("warmup", Arc::new(BooleanArray::from(vec![false; rows]))),
             ("service_s", known(self.service_s)),
@@ -128,8 +141,13 @@ fn status_of(service_s: f64) -> RequestStatus {
 
 /// A column in which NaN is null.
 fn known(values: Vec<f64>) -> ArrayRef {
-    let nulls = values.iter().any(|x| x.is_nan()).then(|| values.iter().map(|x| !x.is_nan()).collect::<NullBuffer>());
+    let nulls = known_values(&values, |x| !x.is_nan());
     Arc::new(Float64Array::new(values.into(), nulls))
+}
+
+/// Which values are known; `None` where all are.
+fn known_values<T>(values: &[T], is_known: impl Fn(&T) -> bool) -> Option<NullBuffer> {
+    (!values.iter().all(&is_known)).then(|| values.iter().map(is_known).collect())
 }
 
 /// Readings of one replica as columns.

@@ -1,21 +1,22 @@
 //! The prototype's `tenant-<id>.csv`: one line a request, columns of unequal length padded with blanks.
 //!
-//! The header names the columns, in any order; an unnamed one is the index and unknown ones are passed over. A cell is a
-//! decimal number, zero or more, or blank: not known. A line that holds anything else, or fewer or more cells than the header,
-//! is reported and left out. Lines of blanks only are padding.
+//! The header names the columns, in any order; an unnamed one is the index and unknown ones are passed over, as is
+//! `interarrival_times`, which says nothing that the arrivals do not. A cell is a decimal number, zero or more, or blank: not known.
+//! A line that holds anything else, or fewer or more cells than the header, is reported and left out. Lines of blanks only are
+//! padding.
 
 use std::io::Read;
 use std::path::Path;
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr_iter, memchr2};
 
+use super::decimal::{decimal, figures};
 use super::lines::{Line, Lines};
 use super::problem::{Problem, Problems};
 use crate::{Error, Result};
 
 /// Columns of the file that are read.
-const COLUMNS: [&str; 6] =
-    ["service_times", "arrival_times", "departure_times", "interarrival_times", "queueing_times", "queue_lens"];
+const COLUMNS: [&str; 5] = ["service_times", "arrival_times", "departure_times", "queueing_times", "queue_lens"];
 
 /// One line of the file. What is blank is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -28,8 +29,6 @@ pub struct PrototypeRequest {
     pub arrival_s: Option<f64>,
     /// When its inference ended, seconds on the same clock.
     pub departure_s: Option<f64>,
-    /// Time since the arrival before, seconds.
-    pub interarrival_s: Option<f64>,
     /// Time from its arrival to the start of its inference, seconds.
     pub queueing_s: Option<f64>,
     /// Requests waiting or in service on its arrival.
@@ -76,21 +75,24 @@ pub fn read(
         }
     };
     let (mut seq, mut taken) = (0, 0);
-    while let Some(line) = lines.next().map_err(Error::io("read", path))? {
-        if line.text.is_empty() {
-            continue;
-        }
-        match layout.request(line, seq) {
-            Ok(Some(request)) => {
-                take(request);
-                taken += 1;
+    loop {
+        let values = if let Some((values, length)) = layout.plain_values(lines.coming()) {
+            lines.pass(length);
+            values
+        } else {
+            let Some(line) = lines.next().map_err(Error::io("read", path))? else { break };
+            if line.text.is_empty() {
+                continue;
             }
-            Ok(None) => {}
-            Err((column, reason)) => {
+            layout.values(line).or_else(|(column, reason)| {
                 let end = if line.ended { "" } else { "; the file ends within it" };
                 let reason = format!("{reason}; the line is left out{end}");
-                problems.add(Problem::at(path, line.number, column as u64 + 1, reason))?;
-            }
+                problems.add(Problem::at(path, line.number, column as u64 + 1, reason)).map(|()| BLANKS)
+            })?
+        };
+        if let Some(request) = request(seq, &values) {
+            take(request);
+            taken += 1;
         }
         seq += 1;
     }
@@ -104,6 +106,9 @@ struct Layout {
 
 /// The values of a line, by [`COLUMNS`] and two more. NaN, which no cell can be, stands for a blank.
 type Values = [f64; UNKNOWN + 1];
+
+/// The values of a line of blanks.
+const BLANKS: Values = [f64::NAN; UNKNOWN + 1];
 
 const INDEX: usize = COLUMNS.len();
 const UNKNOWN: usize = COLUMNS.len() + 1;
@@ -125,51 +130,31 @@ impl Layout {
         Ok(Self { cells })
     }
 
-    /// The request of a line, `None` of padding; else where in the line what is wrong.
-    fn request(&self, line: Line<'_>, seq: u64) -> std::result::Result<Option<PrototypeRequest>, (usize, String)> {
-        let values = match self.plain_values(line) {
-            Some(values) => values,
-            None => self.values(line)?,
-        };
-        if values[..INDEX].iter().all(|value| value.is_nan()) {
-            return Ok(None);
-        }
-        let known = |column: usize| (!values[column].is_nan()).then_some(values[column]);
-        Ok(Some(PrototypeRequest {
-            seq,
-            service_s: known(0),
-            arrival_s: known(1),
-            departure_s: known(2),
-            interarrival_s: known(3),
-            queueing_s: known(4),
-            queue_len: known(5).map(|length| length.min(f64::from(u32::MAX)) as u32),
-        }))
-    }
-
-    /// The values of a line that is as almost all are, where each number ends at the comma after it: that saves a search for the
-    /// commas. `None` of any other line, which is not said to be wrong.
-    fn plain_values(&self, line: Line<'_>) -> Option<Values> {
-        let mut values = [f64::NAN; UNKNOWN + 1];
-        let mut rest = line.text;
+    /// The values of a line that is as almost all are, where each number ends at the comma after it, and its length with its end:
+    /// that saves a search for the ends of cells and lines. `None` of any other line, or one that is not all there.
+    fn plain_values(&self, text: &[u8]) -> Option<(Values, usize)> {
+        let mut values = BLANKS;
+        let mut rest = text;
         for (place, &column) in self.cells.iter().enumerate() {
             if place > 0 {
                 rest = rest.strip_prefix(b",")?;
             }
             let length = match column {
-                UNKNOWN => memchr(b',', rest).unwrap_or(rest.len()),
-                INDEX => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
-                _ => match fast_float2::parse_partial::<f64, _>(rest) {
-                    Ok((value, length)) if (0.0..f64::INFINITY).contains(&value) => {
+                UNKNOWN => memchr2(b',', b'\n', rest)?,
+                INDEX => figures(rest),
+                _ => match decimal(rest) {
+                    Some((value, length)) if (0.0..f64::INFINITY).contains(&value) => {
                         values[column] = value;
                         length
                     }
-                    Ok(_) => return None,
-                    Err(_) => 0,
+                    Some(_) => return None,
+                    None => 0,
                 },
             };
             rest = &rest[length..];
         }
-        (rest.is_empty() && line.ended).then_some(values)
+        let rest = rest.strip_prefix(b"\n")?;
+        Some((values, text.len() - rest.len()))
     }
 
     /// The values of any line; else where in the line what is wrong.
@@ -207,6 +192,20 @@ impl Layout {
     fn last_may_be_cut(&self) -> bool {
         self.cells.last().is_some_and(|column| *column < INDEX)
     }
+}
+
+/// The request of a line, `None` of padding.
+fn request(seq: u64, values: &Values) -> Option<PrototypeRequest> {
+    let known = |column: usize| (!values[column].is_nan()).then_some(values[column]);
+    let request = PrototypeRequest {
+        seq,
+        service_s: known(0),
+        arrival_s: known(1),
+        departure_s: known(2),
+        queueing_s: known(3),
+        queue_len: known(4).map(|length| length.min(f64::from(u32::MAX)) as u32),
+    };
+    (!values[..INDEX].iter().all(|value| value.is_nan())).then_some(request)
 }
 
 /// A cell's number, NaN where it is blank.
@@ -249,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_request_and_a_blank_is_unknown() {
-        let text = format!("{HEADER}0,0.5,100.25,101.0,,0.25,3.0\n1,,102.5,,2.25,,\n,,,,,,\n");
+        let text = format!("{HEADER}0,0.5,100.25,101.0,,0.25,3.0\n1,,102.5,,,2.25,\n,,,,,,\n");
         let (requests, problems) = read_text(&text);
         assert_eq!(problems, [""; 0]);
         assert_eq!(requests.len(), 2, "a line of blanks is padding");
@@ -258,13 +257,11 @@ mod tests {
             service_s: Some(0.5),
             arrival_s: Some(100.25),
             departure_s: Some(101.0),
-            interarrival_s: None,
             queueing_s: Some(0.25),
             queue_len: Some(3),
         };
         assert_eq!(requests[0], first);
-        let second =
-            PrototypeRequest { seq: 1, arrival_s: Some(102.5), interarrival_s: Some(2.25), ..Default::default() };
+        let second = PrototypeRequest { seq: 1, arrival_s: Some(102.5), queueing_s: Some(2.25), ..Default::default() };
         assert_eq!(requests[1], second);
     }
 
@@ -329,13 +326,15 @@ mod tests {
             }
             let (requests, problems) = read_text(&text);
             prop_assert!(problems.is_empty(), "{:?}", problems);
-            let known: Vec<_> = rows.iter().enumerate().filter(|(_, row)| row.iter().any(Option::is_some)).collect();
+            // The fourth column, of gaps between arrivals, is not read.
+            let is_known = |row: &[Option<f64>; 6]| row.iter().enumerate().any(|(i, cell)| i != 3 && cell.is_some());
+            let known: Vec<_> = rows.iter().enumerate().filter(|(_, row)| is_known(row)).collect();
             prop_assert_eq!(requests.len(), known.len());
             for (request, (i, row)) in requests.iter().zip(known) {
                 let positive = row.map(|value| value.map(f64::abs));
                 prop_assert_eq!(request.seq, i as u64);
                 prop_assert_eq!([request.service_s, request.arrival_s, request.departure_s], &positive[..3]);
-                prop_assert_eq!([request.interarrival_s, request.queueing_s], &positive[3..5]);
+                prop_assert_eq!(request.queueing_s, positive[4]);
             }
         }
 
@@ -344,8 +343,9 @@ mod tests {
         fn the_quick_way_agrees_with_the_careful_one(text in "[0-9]{0,2}(,(-?[0-9.]{0,3}(e-?[0-9])?| 1|nan|inf)){0,4}") {
             let layout = Layout { cells: vec![INDEX, 0, UNKNOWN, 1] };
             let line = Line { number: 1, text: text.as_bytes(), ended: true, too_long: false };
-            if let Some(quick) = layout.plain_values(line) {
+            if let Some((quick, length)) = layout.plain_values(format!("{text}\n1,1,1,1\n").as_bytes()) {
                 let bits = |values: Values| values.map(f64::to_bits);
+                prop_assert_eq!(length, text.len() + 1);
                 prop_assert_eq!(&bits(quick)[..INDEX], &bits(layout.values(line).unwrap())[..INDEX]);
             }
         }

@@ -62,7 +62,7 @@ fn visit(folder: &Path, catalogue: &Catalogue, problems: &mut Problems, found: &
             RunFolder::open(folder).map(|run| (run.manifest().run_id.clone(), Some(run.manifest().server.clone())));
         (Layout::Neuro, run)
     } else if folder.join(REQUESTS_FILE).is_file() {
-        (Layout::Prototype, prototype::PrototypeRun::open(folder, catalogue).map(|run| (run.run_id, None)))
+        (Layout::Prototype, prototype::PrototypeRun::open(folder, catalogue).map(|run| (run.id(), None)))
     } else {
         let mut folders = Vec::new();
         for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {

@@ -1,5 +1,6 @@
 //! Talking to the API server: calls that are tried again where that can help, objects applied, found and removed by label.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::client::UpgradeConnectionError;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,7 +43,7 @@ where
             Err(_) if attempt < ATTEMPTS => continue,
             Err(_) => {
                 let reason = format!("the API server does not answer within {} s", CALL_DEADLINE.as_secs());
-                return Err(Error::Kube { action: action.to_owned(), reason, source: None });
+                return Err(Error::Kube { action: action.to_owned(), reason, cause: None });
             }
         };
         if attempt == ATTEMPTS || !may_pass(&error) {
@@ -52,11 +54,20 @@ where
 }
 
 fn may_pass(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) if status.code == 409 => !status.is_already_exists(),
-        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
-        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
+    match (error, code(error)) {
+        (kube::Error::Api(status), Some(409)) => !status.is_already_exists(),
+        (_, Some(code)) => matches!(code, 429 | 500 | 502 | 503 | 504),
+        (kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_), None) => true,
         _ => false,
+    }
+}
+
+/// What the server answered, where it did.
+fn code(error: &kube::Error) -> Option<u16> {
+    match error {
+        kube::Error::Api(status) => Some(status.code),
+        kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)) => Some(status.as_u16()),
+        _ => None,
     }
 }
 
@@ -73,18 +84,20 @@ fn pause(attempt: u32, error: &kube::Error) -> Duration {
 
 /// An error of the client as one of this crate.
 pub(crate) fn failed(action: &str, error: kube::Error) -> Error {
-    let reason = match &error {
-        kube::Error::Api(status) if status.message.is_empty() => format!("the API server answers {}", status.code),
-        kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
-        other => other.to_string(),
+    let reason = match (&error, code(&error)) {
+        (kube::Error::Api(status), Some(code)) if !status.message.is_empty() => {
+            format!("the API server answers {code}: {}", status.message)
+        }
+        (_, Some(code)) => format!("the API server answers {code}"),
+        (other, None) => other.to_string(),
     };
-    Error::Kube { action: action.to_owned(), reason, source: Some(Box::new(error)) }
+    Error::Kube { action: action.to_owned(), reason, cause: Some(Box::new(error)) }
 }
 
 /// Whether the server answered with this code.
-pub(crate) fn is_code(error: &Error, code: u16) -> bool {
-    let Error::Kube { source: Some(source), .. } = error else { return false };
-    matches!(source.as_ref(), kube::Error::Api(status) if status.code == code)
+pub(crate) fn is_code(error: &Error, wanted: u16) -> bool {
+    let Error::Kube { cause: Some(cause), .. } = error else { return false };
+    code(cause) == Some(wanted)
 }
 
 /// Applies an object on the server's side, as the owner of its fields.
@@ -108,18 +121,6 @@ where
     Ok(retrying(&action, || async { api.list(&params).await }).await?.items)
 }
 
-async fn delete<K>(client: &Client, namespace: &str, selector: &str) -> Result<usize>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-{
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let found = list(&api, selector).await?;
-    for object in &found {
-        delete_one(&api, &object.name_any()).await?;
-    }
-    Ok(found.len())
-}
-
 /// Deletes an object by name; it may be gone already.
 pub(crate) async fn delete_one<K>(api: &Api<K>, name: &str) -> Result<()>
 where
@@ -135,6 +136,7 @@ where
     deleted.await
 }
 
+/// The objects of a kind, by kind and name.
 async fn names<K>(client: &Client, namespace: &str, selector: &str) -> Result<Vec<String>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
@@ -144,22 +146,45 @@ where
     Ok(list(&api, selector).await?.iter().map(of).collect())
 }
 
+/// Deletes the objects of a kind that are not in `asked`, which holds the uids of those that were asked to go; returns all that
+/// are there still, by kind and name.
+async fn delete<K>(
+    client: &Client,
+    namespace: &str,
+    selector: &str,
+    asked: &mut BTreeSet<String>,
+) -> Result<Vec<String>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let mut found = Vec::new();
+    for object in list(&api, selector).await? {
+        let name = object.name_any();
+        if asked.insert(object.uid().unwrap_or_else(|| name.clone())) {
+            delete_one(&api, &name).await?;
+        }
+        found.push(format!("{} {name}", K::kind(&())));
+    }
+    Ok(found)
+}
+
 /// Deletes every Deployment and Service of a selector and waits until they and their pods are gone; returns how many there were.
+/// One that appears meanwhile, of a call that was under way, is deleted too.
 ///
 /// # Errors
 /// [`Error::Leftover`] when something is there still at the deadline; the server refuses.
 pub(crate) async fn destroy(client: &Client, namespace: &str, selector: &str, deadline: Duration) -> Result<usize> {
     let end = Instant::now() + deadline;
-    let mut found = delete::<Deployment>(client, namespace, selector).await?;
-    found += delete::<Service>(client, namespace, selector).await?;
+    let mut asked = BTreeSet::new();
     let mut pause = Duration::from_millis(20);
     loop {
-        let mut left = names::<Deployment>(client, namespace, selector).await?;
+        let mut left = delete::<Deployment>(client, namespace, selector, &mut asked).await?;
+        left.extend(delete::<Service>(client, namespace, selector, &mut asked).await?);
         left.extend(names::<ReplicaSet>(client, namespace, selector).await?);
-        left.extend(names::<Service>(client, namespace, selector).await?);
         left.extend(names::<Pod>(client, namespace, selector).await?);
         if left.is_empty() {
-            return Ok(found);
+            return Ok(asked.len());
         }
         if Instant::now() >= end {
             return Err(Error::Leftover { namespace: namespace.to_owned(), objects: left.join(", ") });

@@ -30,6 +30,9 @@ pub(crate) struct Lease {
     renewing: tokio::task::JoinHandle<()>,
 }
 
+/// How often taking it may fail: longer than a race lasts, and not for ever where the namespace is not there.
+const MAX_FAILURES: u32 = 40;
+
 impl Lease {
     /// Takes the Lease `name` of a namespace.
     ///
@@ -39,6 +42,7 @@ impl Lease {
         let api: Api<LeaseObject> = Api::namespaced(client.clone(), namespace);
         let holder = holder();
         let mut seen: Option<(LeaseObject, Instant)> = None;
+        let mut failures = 0;
         let held = loop {
             let found = retrying("read the Lease", || async { api.get_opt(name).await }).await?;
             let attempt = match found {
@@ -66,7 +70,10 @@ impl Lease {
             match attempt {
                 Ok(lease) => break lease,
                 // Somebody was faster, or the server is in trouble: look again.
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 429 | 500 | 503) => {
+                Err(kube::Error::Api(status))
+                    if matches!(status.code, 404 | 409 | 429 | 500 | 503) && failures < MAX_FAILURES =>
+                {
+                    failures += 1;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Err(error) => return Err(failed("take the Lease", error)),

@@ -40,7 +40,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use neuro_data::{Catalogue, CleanupVerdict, Host, ReplicaInfo, RunSpec};
 
-pub(crate) use self::cluster::{apply, delete_one, destroy, is_code, list, retrying};
+pub(crate) use self::cluster::{apply, delete_one, destroy, failed, is_code, list, retrying};
 pub(crate) use self::counters::read_service_times;
 pub(crate) use self::lease::Lease;
 pub(crate) use self::objects::memory_gb;
@@ -195,13 +195,18 @@ impl KubeTarget {
         let mut events = std::pin::pin!(watcher(self.namespaced::<Pod>(), config).default_backoff());
         // By the Deployment; while one is being replaced the newer counts.
         let mut pods: BTreeMap<String, Pod> = BTreeMap::new();
+        let mut unseen = None;
         loop {
             let event = match tokio::time::timeout_at(end, events.next()).await {
                 Ok(Some(Ok(event))) => event,
                 // A watch that broke is begun anew by the stream.
-                Ok(Some(Err(_))) => continue,
-                Ok(None) | Err(_) => return Err(self.not_ready(&pods, deadline).await),
+                Ok(Some(Err(error))) => {
+                    unseen = Some(error.to_string());
+                    continue;
+                }
+                Ok(None) | Err(_) => return Err(self.not_ready(&pods, unseen, deadline).await),
             };
+            unseen = None;
             match event {
                 watcher::Event::Init => pods.clear(),
                 watcher::Event::InitApply(pod) | watcher::Event::Apply(pod) => {
@@ -234,14 +239,15 @@ impl KubeTarget {
         }
     }
 
-    /// What the first replica that is not ready lacks.
-    async fn not_ready(&self, pods: &BTreeMap<String, Pod>, deadline: Duration) -> Error {
+    /// What the first replica that is not ready lacks; `unseen` is why pods cannot be watched, if they cannot.
+    async fn not_ready(&self, pods: &BTreeMap<String, Pod>, unseen: Option<String>, deadline: Duration) -> Error {
         let is_ready = |replica: &&Replica| pods.get(&replica.name).is_some_and(is_pod_ready);
         let Some(replica) = self.replicas.iter().find(|replica| !is_ready(replica)) else {
             return Error::Load("the pods could not be watched".to_owned());
         };
         let seconds = deadline.as_secs_f64();
         let why = match pods.get(&replica.name) {
+            _ if unseen.is_some() => format!("cannot be watched: {}", unseen.unwrap_or_default()),
             Some(pod) => match trouble(pod) {
                 Some(trouble) => trouble.words,
                 None => format!("runs and does not answer{}", last_words(&self.client, pod).await),

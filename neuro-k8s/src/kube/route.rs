@@ -1,12 +1,14 @@
 //! How requests reach a pod: by its own address, by a port of its node, or through the API server.
 
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use kube::{Api, Client, ResourceExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::cluster::retrying;
 use crate::health::{Health, probe};
@@ -46,10 +48,12 @@ pub(crate) struct Way {
     _forward: Option<Forward>,
 }
 
-/// A loopback port whose connections are carried to a pod. Dropped, it listens no more.
+/// A loopback port whose connections are carried to a pod. Dropped, it and they end.
 #[derive(Debug)]
 struct Forward {
     port: u16,
+    /// Why the latest connection was not carried.
+    refusal: Arc<Mutex<Option<String>>>,
     listening: JoinHandle<()>,
 }
 
@@ -130,7 +134,8 @@ impl Router {
                 return Ok(Way { authority, route, _forward: forward });
             }
             if Instant::now() >= end {
-                return Err(format!("{authority}: {health}"));
+                let refusal = forward.as_ref().and_then(|forward| lock(&forward.refusal).take());
+                return Err(refusal.unwrap_or_else(|| format!("{authority}: {health}")));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -157,20 +162,44 @@ impl Router {
         let port = listener.local_addr()?.port();
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let name = pod.name_any();
+        let refusal = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&refusal);
         let listening = tokio::spawn(async move {
-            while let Ok((mut connection, _)) = listener.accept().await {
-                let _ = connection.set_nodelay(true);
-                let (pods, name) = (pods.clone(), name.clone());
-                tokio::spawn(async move {
-                    // A connection that cannot be carried is closed, which the client sees.
-                    let Ok(mut forwarder) = pods.portforward(&name, &[pod_port]).await else { return };
-                    let Some(mut stream) = forwarder.take_stream(pod_port) else { return };
-                    let _ = tokio::io::copy_bidirectional(&mut connection, &mut stream).await;
+            let mut connections = JoinSet::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                while connections.try_join_next().is_some() {}
+                let (pods, name, told) = (pods.clone(), name.clone(), Arc::clone(&told));
+                connections.spawn(async move {
+                    // One that cannot be carried is closed, which the client sees.
+                    *lock(&told) = carry(connection, &pods, &name, pod_port).await.err();
                 });
             }
         });
-        Ok(Forward { port, listening })
+        Ok(Forward { port, refusal, listening })
     }
+}
+
+/// Carries a connection to a port of a pod and back, until either closes it.
+///
+/// # Errors
+/// The server or the pod refuses, in words.
+async fn carry(mut connection: TcpStream, pods: &Api<Pod>, name: &str, port: u16) -> Result<(), String> {
+    let _ = connection.set_nodelay(true);
+    let ports = [port];
+    let forwarding = retrying("forward a port", || pods.portforward(name, &ports)).await;
+    let mut forwarder = forwarding.map_err(|e| e.to_string())?;
+    let (Some(mut stream), Some(refused)) = (forwarder.take_stream(port), forwarder.take_error(port)) else {
+        return Err("the port was not forwarded".to_owned());
+    };
+    tokio::select! {
+        Some(words) = refused => Err(words),
+        // A connection that breaks ends here as one that is closed.
+        _ = copy_bidirectional(&mut connection, &mut stream) => Ok(()),
+    }
+}
+
+fn lock(refusal: &Mutex<Option<String>>) -> MutexGuard<'_, Option<String>> {
+    refusal.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn authority(host: &str, port: u16) -> String {

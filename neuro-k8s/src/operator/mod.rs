@@ -1,48 +1,60 @@
 //! The operator: requests and servers as custom resources, placed and kept placed.
 //!
 //! # Expected flow
-//! [`Operator::run`] watches [`InferenceRequest`]s and [`EdgeServer`]s. Whenever one changes, it gathers the open requests, asks the
-//! [`Planner`] for a plan within a time limit, gives it to the servers so that as little as possible moves, and rolls it out. A
-//! second planner, slower and with a proved bound, works in the background; its plan is taken when it earns more. At every look the
-//! measured latencies are read and the statuses, Events and metrics brought up to date.
+//! [`Operator::run`] is a `kube-runtime` controller over [`InferenceRequest`]s, [`EdgeServer`]s and the Deployments of its plan. Whenever
+//! one changes, it gathers the open requests, asks the [`Planner`] for a plan within a time limit, gives it to the servers so that as
+//! little as possible moves, and rolls it out. A second planner, slower and with a proved bound, works in the background; its plan is
+//! taken when it earns more. At every look the measured latencies are read and the statuses, Events and metrics brought up to date.
+//!
+//! What is reconciled is the namespace, not a request: a plan is one decision over all requests, and one that goes frees room for
+//! the others. So the controller has a single key, and is put together of `kube-runtime`'s [`applier`] and watchers rather than by its
+//! `Controller`, whose keys are the objects it watches. Gathering changes, repeating after failures, and ending what was begun before
+//! it stops are the applier's.
 //!
 //! # Guarantees
 //! - It goes by what is, not by what happened: a missed event or a restart changes nothing in the end. What runs already is read from
 //!   the cluster.
 //! - A plan that earns no more than what runs, and holds, changes nothing.
 //! - Where the planner fails or the profiler is out of its range, the last good plan stays; requests that it does not hold wait.
+//! - A request or a server that no profiler can speak of keeps nobody else from being planned.
 //! - What is made for a request is owned by it: the cluster removes it with the request, even when the operator is not there.
 //! - Two operators in one namespace: the second ends with an error.
 //!
 //! # Assumptions
 //! One namespace holds the requests, the servers and the replicas. The nodes have the memory that the EdgeServers speak of.
 
+mod asked;
 mod crd;
 mod metrics;
 mod moves;
 mod planner;
+mod status;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::Timestamp;
+use futures_util::{FutureExt, Stream, StreamExt, future, stream};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::{self, Action};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::runtime::reflector::{self, store::Writer};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
+use kube::runtime::{WatchStreamExt, applier, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use neuro_data::instance::{Instance, Request, Server};
-use neuro_data::plan::{Assignment, Plan, RejectionCode};
+use neuro_data::instance::Instance;
+use neuro_data::plan::{Assignment, Plan, Rejection, RejectionCode};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
+use self::asked::{gather, without_unknown};
 pub use self::crd::{
     EdgeServer, EdgeServerSpec, InferenceRequest, InferenceRequestSpec, InferenceRequestStatus, NodeAssignment, Phase,
     RejectionStatus, Statistic, definitions,
@@ -50,8 +62,9 @@ pub use self::crd::{
 use self::metrics::{Metrics, labels};
 use self::moves::{moves, with_fewest_moves};
 pub use self::planner::{PlanError, Planner, Prediction, Profiler};
+use self::status::{SLA_KEPT, phase_of, status_of};
 use crate::kube::labels::short_hash;
-use crate::kube::{Lease, memory_gb, retrying};
+use crate::kube::{Lease, failed, retrying};
 use crate::rollout::{self, PlacedStatus, RolloutParams};
 use crate::{Error, Result};
 
@@ -64,7 +77,7 @@ pub struct OperatorParams {
     pub solve_limit: Duration,
     /// Time of the planner in the background.
     pub certify_limit: Duration,
-    /// How long changes are gathered before they are acted on.
+    /// Changes are gathered until none has come for so long.
     pub settle: Duration,
     /// Time between looks at the cluster when nothing changes.
     pub resync: Duration,
@@ -134,103 +147,148 @@ const NAME: &str = "neuro-operator";
 const SAME_REVENUE: f64 = 1e-9;
 
 impl Operator {
-    /// Works until `stop` is ready.
+    /// Works until `stop` is ready, and ends the look at the cluster that it is in.
     ///
     /// # Errors
     /// The metrics' address cannot be bound; another operator has the namespace or takes it over; the server refuses to let it in.
     pub async fn run(self, stop: impl Future<Output = ()>, observer: &mut dyn FnMut(&OperatorEvent<'_>)) -> Result<()> {
-        let namespace = self.params.rollout.pods.namespace.clone();
-        let lease = Lease::take(&self.client, &namespace, NAME, self.params.lease).await?;
-        let changed = Arc::new(Notify::new());
-        let (requests, writer) = reflector::store::<InferenceRequest>();
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(feed(Api::namespaced(self.client.clone(), &namespace), writer, Arc::clone(&changed)));
-        let (servers, writer) = reflector::store::<EdgeServer>();
-        tasks.spawn(feed(Api::namespaced(self.client.clone(), &namespace), writer, Arc::clone(&changed)));
+        let (client, params) = (self.client.clone(), self.params.clone());
+        let namespace = &params.rollout.pods.namespace;
+        let lease = Lease::take(&client, namespace, NAME, params.lease).await?;
         let metrics = Arc::new(Mutex::new(Metrics::default()));
-        if let Some(address) = self.params.metrics {
+        let mut tasks = tokio::task::JoinSet::new();
+        if let Some(address) = params.metrics {
             let listener = tokio::net::TcpListener::bind(address).await.map_err(Error::io("listen on", address))?;
             tasks.spawn(serve(listener, Arc::clone(&metrics)));
         }
+        let (requests, writer) = reflector::store::<InferenceRequest>();
+        let requests_changed = changes(Api::namespaced(client.clone(), namespace), writer);
+        let (servers, writer) = reflector::store::<EdgeServer>();
+        let servers_changed = changes(Api::namespaced(client.clone(), namespace), writer);
+        let placed = watcher::Config::default().labels(&params.rollout.selector());
+        let placed_changed = watcher(Api::<Deployment>::namespaced(client.clone(), namespace), placed)
+            .default_backoff()
+            .filter_map(|event| {
+                let has_changed = matches!(event, Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)));
+                future::ready(has_changed.then_some(Ok(())))
+            });
+
         let reporter = Reporter { controller: NAME.to_owned(), instance: None };
-        let (certified, mut certificates) = mpsc::unbounded_channel();
-        let mut world = World {
-            recorder: Recorder::new(self.client.clone(), reporter),
+        let (certified, certificates) = mpsc::unbounded_channel();
+        let world = tokio::sync::Mutex::new(World {
+            recorder: Recorder::new(client.clone(), reporter),
             operator: self,
+            observer,
             good: None,
+            told: BTreeSet::new(),
             metrics,
             certified,
-        };
-        let mut stop = std::pin::pin!(stop);
-        let resync = world.operator.params.resync;
-        let settle = world.operator.params.settle;
-        let mut pause = resync;
-        tokio::select! {
-            () = &mut stop => return finish(lease, tasks).await,
-            _ = async { (requests.wait_until_ready().await, servers.wait_until_ready().await) } => {}
-        }
-        loop {
+        });
+        let certificates =
+            stream::unfold(certificates, |mut certificates| async { Some((certificates.recv().await?, certificates)) });
+        let certificates_taken =
+            certificates.then(|certificate| async { world.lock().await.take_certificate(certificate).await }).map(Ok);
+
+        let (key, keys) = one_key(namespace);
+        let changed = stream::select_all([
+            requests_changed.boxed_local(),
+            servers_changed.boxed_local(),
+            placed_changed.boxed_local(),
+            certificates_taken.boxed_local(),
+        ]);
+        let requested = changed.filter_map(|changed| async {
+            let Err(error) = changed else { return Some(Ok::<_, Infallible>(key.clone())) };
+            (world.lock().await.observer)(&OperatorEvent::Failed { error: &error });
+            None
+        });
+        let queue = requested.take_until(stop);
+        let failures = AtomicU32::new(0);
+        let look = async || {
             if lease.is_lost() {
-                return Err(Error::NamespaceInUse { namespace, holder: "another operator".to_owned() });
+                let (namespace, holder) = (namespace.clone(), "another operator".to_owned());
+                return Err(Error::NamespaceInUse { namespace, holder });
             }
-            let look = async { world.reconcile(&requests.state(), &servers.state(), observer).await };
-            let looked =
-                tokio::select! { looked = look => looked, () = &mut stop => return finish(lease, tasks).await };
+            // The other of the two says when it is.
+            if requests.wait_until_ready().now_or_never().is_none()
+                || servers.wait_until_ready().now_or_never().is_none()
             {
-                let mut metrics = world.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-                metrics.reconciliations += 1;
-                metrics.failures += u64::from(looked.is_err());
+                return Ok(Action::await_change());
             }
-            pause = match &looked {
-                Ok(()) => resync,
-                // Twice as long each time, up to the usual time between looks.
-                Err(error) => {
-                    observer(&OperatorEvent::Failed { error });
-                    if pause == resync { settle.max(Duration::from_millis(100)) } else { (pause * 2).min(resync) }
+            world.lock().await.look(&requests.state(), &servers.state()).await?;
+            failures.store(0, Ordering::Relaxed);
+            Ok(Action::requeue(params.resync))
+        };
+        // Twice as long each time, up to the usual time between looks.
+        let again = |_: Arc<Namespace>, _: &Error, _: Arc<()>| {
+            let doublings = failures.fetch_add(1, Ordering::Relaxed).min(16);
+            Action::requeue((params.settle.max(Duration::from_millis(100)) * (1 << doublings)).min(params.resync))
+        };
+        let config = controller::Config::default().debounce(params.settle);
+        let looks = applier(|_, _| Box::pin(look()), again, Arc::new(()), keys, queue, config);
+        {
+            let mut looks = std::pin::pin!(looks);
+            // A look tells of itself.
+            while let Some(looked) = looks.next().await {
+                if let Err(controller::Error::ReconcilerFailed(lost @ Error::NamespaceInUse { .. }, _)) = looked {
+                    return Err(lost);
                 }
-            };
-            tokio::select! {
-                () = changed.notified() => tokio::time::sleep(settle).await,
-                () = tokio::time::sleep(pause) => {}
-                Some(certificate) = certificates.recv() => world.take_certificate(certificate).await,
-                () = &mut stop => return finish(lease, tasks).await,
             }
         }
+        lease.release().await;
+        Ok(())
     }
 }
 
-async fn finish(lease: Lease, tasks: tokio::task::JoinSet<()>) -> Result<()> {
-    drop(tasks);
-    lease.release().await;
-    Ok(())
+/// The only thing that is reconciled, and a store that holds nothing else.
+fn one_key(namespace: &str) -> (ObjectRef<Namespace>, Store<Namespace>) {
+    let (store, mut writer) = reflector::store::<Namespace>();
+    let mut object = Namespace::default();
+    object.metadata.name = Some(namespace.to_owned());
+    let key = ObjectRef::from_obj(&object);
+    for event in [watcher::Event::Init, watcher::Event::InitApply(object), watcher::Event::InitDone] {
+        writer.apply_watcher_event(&event);
+    }
+    (key, store)
 }
 
-/// Keeps a store as the cluster is and says when a specification changed.
-async fn feed<K>(api: Api<K>, writer: Writer<K>, changed: Arc<Notify>)
+/// Keeps a store as the cluster is, and says when a specification changed or why it cannot see any.
+fn changes<K>(api: Api<K>, writer: Writer<K>) -> impl Stream<Item = Result<()>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff().reflect(writer));
     let mut generations: HashMap<Option<String>, Option<i64>> = HashMap::new();
-    while let Some(event) = events.next().await {
-        match event {
+    let events = watcher(api, watcher::Config::default()).default_backoff().reflect(writer);
+    events.filter_map(move |event| {
+        let has_changed = match event {
             // A new status is no new specification.
             Ok(watcher::Event::Apply(object)) => {
-                let (uid, generation) = (object.uid(), object.meta().generation);
-                if generations.insert(uid, generation) != Some(generation) {
-                    changed.notify_one();
-                }
+                let generation = object.meta().generation;
+                generations.insert(object.uid(), generation) != Some(generation)
             }
-            Ok(watcher::Event::InitApply(object)) => drop(generations.insert(object.uid(), object.meta().generation)),
+            Ok(watcher::Event::InitApply(object)) => {
+                generations.insert(object.uid(), object.meta().generation);
+                false
+            }
             Ok(watcher::Event::Delete(object)) => {
                 generations.remove(&object.uid());
-                changed.notify_one();
+                true
             }
-            Ok(watcher::Event::InitDone) => changed.notify_one(),
+            Ok(watcher::Event::InitDone) => true,
             // The stream begins anew by itself.
-            Ok(watcher::Event::Init) | Err(_) => {}
-        }
+            Err(watcher::Error::InitialListFailed(error)) => return future::ready(Some(Err(unseen::<K>(error)))),
+            Ok(watcher::Event::Init) | Err(_) => false,
+        };
+        future::ready(has_changed.then_some(Ok(())))
+    })
+}
+
+fn unseen<K: Resource<DynamicType = ()>>(error: kube::Error) -> Error {
+    let action = format!("list {}", K::plural(&()));
+    if matches!(&error, kube::Error::Api(status) if status.is_not_found()) {
+        let reason = "the cluster does not know them; apply what neuro operator crds prints".to_owned();
+        return Error::Kube { action, reason, cause: Some(Box::new(error)) };
     }
+    failed(&action, error)
 }
 
 async fn serve(listener: tokio::net::TcpListener, metrics: Arc<Mutex<Metrics>>) {
@@ -245,61 +303,74 @@ async fn serve(listener: tokio::net::TcpListener, metrics: Arc<Mutex<Metrics>>) 
 
 /// What is being kept up.
 struct Good {
-    /// Of the instance that was planned for.
+    /// Of everything that was asked for.
     fingerprint: String,
+    /// What was planned for.
     instance: Instance,
+    /// Its rejections also name what could not be planned for.
     plan: Plan,
     predictions: Vec<Prediction>,
     /// Why this is not the plan that was wanted.
     fallback: Option<String>,
 }
 
+/// A plan, what it gets, and why it is not the one that was wanted.
+type Decision = (Plan, Vec<Prediction>, Option<String>);
+
 /// A plan from the background and the fingerprint of the instance that it is for.
 type Certificate = (String, Result<Plan, PlanError>);
 
-struct World {
+struct World<'a> {
     operator: Operator,
+    observer: &'a mut dyn FnMut(&OperatorEvent<'_>),
     recorder: Recorder,
     good: Option<Good>,
+    /// The uids of servers that nobody can plan for, each told of once.
+    told: BTreeSet<String>,
     metrics: Arc<Mutex<Metrics>>,
     certified: mpsc::UnboundedSender<Certificate>,
 }
 
-impl World {
+impl World<'_> {
+    /// A look at the cluster, and an account of it.
+    async fn look(&mut self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> Result<()> {
+        let looked = self.reconcile(requests, servers).await;
+        if let Err(error) = &looked {
+            (self.observer)(&OperatorEvent::Failed { error });
+        }
+        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.reconciliations += 1;
+        metrics.failures += u64::from(looked.is_err());
+        looked
+    }
+
     /// Compares the cluster with what it should be, and changes what differs.
-    async fn reconcile(
-        &mut self,
-        requests: &[Arc<InferenceRequest>],
-        servers: &[Arc<EdgeServer>],
-        observer: &mut dyn FnMut(&OperatorEvent<'_>),
-    ) -> Result<()> {
-        let instance = gather(requests, servers);
+    async fn reconcile(&mut self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> Result<()> {
+        let asked = gather(requests, servers);
         let rollout = self.rollout(requests, servers);
-        let fingerprint = short_hash(&serde_json::to_string(&instance).map_err(|e| Error::Load(e.to_string()))?);
+        let fingerprint = short_hash(&serde_json::to_string(&asked).map_err(|e| Error::Load(e.to_string()))?);
         let stands = self.good.as_ref().is_some_and(|good| good.fingerprint == fingerprint && good.fallback.is_none());
         if !stands {
             let running = rollout::running(&self.operator.client, &rollout).await?;
-            let planned = self.plan(self.operator.planner.clone(), &instance, self.operator.params.solve_limit).await;
             let before = self.good.as_ref().and_then(|good| good.fallback.clone());
-            let good = self.decide(planned, instance, fingerprint, &running).await;
+            let good = self.decide_all(asked, fingerprint, &running).await;
             match &good.fallback {
                 Some(reason) if before.as_ref() == Some(reason) => {}
                 Some(reason) => {
-                    observer(&OperatorEvent::KeptLastGood { reason });
+                    (self.observer)(&OperatorEvent::KeptLastGood { reason });
                     for request in requests {
-                        self.tell(request, EventType::Warning, "LastGoodPlan", reason.clone()).await;
+                        self.tell(request.as_ref(), EventType::Warning, "LastGoodPlan", reason.clone()).await;
                     }
                 }
                 None => {
-                    observer(&OperatorEvent::Planned {
-                        plan: &good.plan,
-                        moves: moves(&good.plan.assignments, &running),
-                    });
+                    let moves = moves(&good.plan.assignments, &running);
+                    (self.observer)(&OperatorEvent::Planned { plan: &good.plan, moves });
                     self.certify(&good);
                 }
             }
             self.good = Some(good);
         }
+        self.tell_unknown(requests, servers).await;
         let Some(good) = &self.good else { return Ok(()) };
         rollout::apply(&self.operator.client, &good.plan, &good.instance, &rollout, None, false).await?;
         let statuses = rollout::status(&self.operator.client, &rollout).await?;
@@ -314,6 +385,19 @@ impl World {
         }
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner).requests = phases;
         Ok(())
+    }
+
+    /// Says of servers whose kind no profiler knows that they are not used.
+    async fn tell_unknown(&mut self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) {
+        let knows = |kind: &str| requests.iter().any(|request| self.operator.profiler.knows(kind, &request.spec.app));
+        let unknown: Vec<_> =
+            servers.iter().filter(|server| !requests.is_empty() && !knows(&server.spec.kind)).collect();
+        for server in unknown {
+            if self.told.insert(server.uid().unwrap_or_default()) {
+                let note = format!("no profiler knows an open request on servers of kind {}", server.spec.kind);
+                self.tell(server.as_ref(), EventType::Warning, "UnknownKind", note).await;
+            }
+        }
     }
 
     /// Where to roll out: each server's node, each request the owner of what is made for it.
@@ -344,15 +428,33 @@ impl World {
         predicted.unwrap_or_else(|e| Err(PlanError::Failed(e.to_string())))
     }
 
+    /// Decides on everything that was asked for.
+    async fn decide_all(&self, asked: Instance, fingerprint: String, running: &[Assignment]) -> Good {
+        let (known, mut unknown) = without_unknown(&asked, self.operator.profiler.as_ref());
+        let has = |instance: &Instance, a: &Assignment| {
+            instance.requests.iter().any(|request| request.id == a.request)
+                && instance.servers.iter().any(|server| server.name == a.server)
+        };
+        let (instance, planned) = match running.iter().find(|a| has(&asked, a) && !has(&known, a)) {
+            Some(a) => {
+                let why = format!("{} runs on {} and no profiler knows it there", a.request, a.server);
+                (asked, Err(PlanError::OutsideRange(why)))
+            }
+            None => {
+                let planner = Arc::clone(&self.operator.planner);
+                let planned = self.plan(planner, &known, self.operator.params.solve_limit).await;
+                (known, planned)
+            }
+        };
+        let (mut plan, predictions, fallback) = self.decide(planned, &instance, running).await;
+        unknown.retain(|rejection| plan.assignments.iter().all(|a| a.request != rejection.request));
+        plan.rejected.extend(unknown);
+        Good { fingerprint, instance, plan, predictions, fallback }
+    }
+
     /// Chooses between a new plan and what runs.
-    async fn decide(
-        &self,
-        planned: Result<Plan, PlanError>,
-        instance: Instance,
-        fingerprint: String,
-        running: &[Assignment],
-    ) -> Good {
-        let kept = still_whole(running, &instance);
+    async fn decide(&self, planned: Result<Plan, PlanError>, instance: &Instance, running: &[Assignment]) -> Decision {
+        let kept = still_whole(running, instance);
         let (new, why) = match planned {
             Ok(mut plan) => {
                 with_fewest_moves(&mut plan, running, &instance.servers);
@@ -366,28 +468,26 @@ impl World {
         };
         let mut fallback = why.map(|why| why.to_string());
         if let (Some(plan), None) = (&new, &fallback) {
-            match self.predict(&instance, plan).await {
+            match self.predict(instance, plan).await {
                 Err(error) => fallback = Some(error.to_string()),
                 Ok(predictions) => {
                     let plan = with_predictions(plan.clone(), &predictions);
-                    let old = keeping(&kept, &instance, Some(&plan));
+                    let old = keeping(&kept, instance, Some(&plan));
                     if old.objective < plan.objective - SAME_REVENUE || moves(&plan.assignments, running) == 0 {
-                        return Good { fingerprint, instance, plan, predictions, fallback: None };
+                        return (plan, predictions, None);
                     }
                     // What runs earns as much: it stays if it holds under the present loads.
-                    return match self.predict(&instance, &old).await {
-                        Ok(predictions) if all_hold(&predictions, &instance) => {
-                            let plan = with_predictions(old, &predictions);
-                            Good { fingerprint, instance, plan, predictions, fallback: None }
+                    return match self.predict(instance, &old).await {
+                        Ok(predictions) if all_hold(&predictions, instance) => {
+                            (with_predictions(old, &predictions), predictions, None)
                         }
-                        _ => Good { fingerprint, instance, plan, predictions, fallback: None },
+                        _ => (plan, predictions, None),
                     };
                 }
             }
         }
-        let plan = keeping(&kept, &instance, new.as_ref());
         // Out of its range the profiler says nothing that could be shown.
-        Good { fingerprint, instance, plan, predictions: Vec::new(), fallback }
+        (keeping(&kept, instance, new.as_ref()), Vec::new(), fallback)
     }
 
     /// Starts the planner of the background.
@@ -406,20 +506,22 @@ impl World {
 
     /// Takes what the background found: its bound, and its plan where that earns more.
     async fn take_certificate(&mut self, (fingerprint, certificate): Certificate) {
-        let Some(good) = self.good.as_ref().filter(|good| good.fingerprint == fingerprint && good.fallback.is_none())
-        else {
-            return;
-        };
-        let Ok(certified) = certificate else { return };
+        let stands = |good: &&Good| good.fingerprint == fingerprint && good.fallback.is_none();
+        let (Some(good), Ok(certified)) = (self.good.as_ref().filter(stands), certificate) else { return };
         let bound = certified.bound;
-        if certified.objective > good.plan.objective + SAME_REVENUE {
-            let (instance, running) = (good.instance.clone(), good.plan.assignments.clone());
-            let better = self.decide(Ok(certified), instance, fingerprint, &running).await;
-            if better.fallback.is_none() {
-                self.good = Some(better);
-            }
+        let is_better = certified.objective > good.plan.objective + SAME_REVENUE;
+        let better = match is_better {
+            true => Some(self.decide(Ok(certified), &good.instance, &good.plan.assignments).await),
+            false => None,
+        };
+        let Some(good) = &mut self.good else { return };
+        if let Some((plan, predictions, None)) = better {
+            let before = std::mem::replace(&mut good.plan, plan);
+            let is_unknown = |r: &Rejection| good.instance.requests.iter().all(|request| request.id != r.request);
+            good.plan.rejected.extend(before.rejected.into_iter().filter(is_unknown));
+            good.predictions = predictions;
         }
-        if let (Some(good), Some(bound)) = (&mut self.good, bound) {
+        if let Some(bound) = bound {
             good.plan.bound = Some(bound);
             let relative = (bound - good.plan.objective).max(0.0) / good.plan.objective;
             good.plan.gap = (good.plan.objective > 0.0).then_some(relative);
@@ -489,7 +591,10 @@ impl World {
     }
 
     /// Emits an Event. One that is lost is no reason to stop.
-    async fn tell(&self, request: &InferenceRequest, type_: EventType, reason: &str, note: String) {
+    async fn tell<K>(&self, about: &K, type_: EventType, reason: &str, note: String)
+    where
+        K: Resource<DynamicType = ()>,
+    {
         let event = Event {
             type_,
             reason: reason.to_owned(),
@@ -498,32 +603,9 @@ impl World {
             action: "Place".to_owned(),
             secondary: None,
         };
-        let about = request.object_ref(&());
+        let about = about.object_ref(&());
         let _ = retrying("emit an Event", || async { self.recorder.publish(&event, &about).await }).await;
     }
-}
-
-/// The open requests and the servers as an instance, in the order of their names. What cannot be read is left out.
-fn gather(requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> Instance {
-    let server = |server: &Arc<EdgeServer>| {
-        let memory_gb = memory_gb(&server.spec.memory).filter(|gb| *gb > 0.0)?;
-        Some(Server { name: server.name_any(), kind: server.spec.kind.clone(), memory_gb })
-    };
-    let open = requests.iter().filter(|request| request.metadata.deletion_timestamp.is_none());
-    let request = |request: &Arc<InferenceRequest>| Request {
-        id: request.name_any(),
-        app: request.spec.app.clone(),
-        instances: request.spec.instances,
-        rate: request.spec.rate,
-        payment: request.spec.payment,
-        delay_s: request.spec.delay_seconds,
-        sla: request.spec.sla.into(),
-    };
-    let mut instance =
-        Instance { servers: servers.iter().filter_map(server).collect(), requests: open.map(request).collect() };
-    instance.servers.sort_by(|a, b| a.name.cmp(&b.name));
-    instance.requests.sort_by(|a, b| a.id.cmp(&b.id));
-    instance
 }
 
 fn nothing_to_do(instance: &Instance) -> Plan {
@@ -532,7 +614,7 @@ fn nothing_to_do(instance: &Instance) -> Plan {
     plan.rejected = instance
         .requests
         .iter()
-        .map(|request| neuro_data::plan::Rejection {
+        .map(|request| Rejection {
             request: request.id.clone(),
             code: RejectionCode::MemoryExceeded,
             detail: "there is no server".to_owned(),
@@ -585,86 +667,4 @@ fn all_hold(predictions: &[Prediction], instance: &Instance) -> bool {
         let request = instance.requests.iter().find(|request| request.id == prediction.request);
         request.is_some_and(|request| prediction.promise_s <= request.delay_s)
     })
-}
-
-fn phase_of(name: &str, good: &Good, statuses: &[PlacedStatus]) -> Phase {
-    let placed = good.plan.assignments.iter().any(|assignment| assignment.request == name);
-    let mut here = statuses.iter().filter(|status| status.promise.request == name).peekable();
-    if !placed {
-        let rejected = good.plan.rejected.iter().any(|rejection| rejection.request == name);
-        return if rejected { Phase::Rejected } else { Phase::Pending };
-    }
-    let all_ready = here.peek().is_some() && here.all(|status| status.ready >= status.instances);
-    if all_ready { Phase::Running } else { Phase::Placed }
-}
-
-const SLA_KEPT: &str = "SlaKept";
-
-fn status_of(
-    request: &InferenceRequest,
-    good: &Good,
-    statuses: &[PlacedStatus],
-    nodes: &BTreeMap<String, String>,
-) -> InferenceRequestStatus {
-    let name = request.name_any();
-    let before = request.status.as_ref();
-    let here: Vec<&PlacedStatus> = statuses.iter().filter(|status| status.promise.request == name).collect();
-    let phase = phase_of(&name, good, statuses);
-    let assigned = good.plan.assignments.iter().filter(|assignment| assignment.request == name);
-    let rejection = good.plan.rejected.iter().find(|rejection| rejection.request == name);
-    let worst = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
-    let measured = worst(&mut here.iter().filter_map(|status| status.measured_s));
-    let (kept, kept_reason) = match measured {
-        _ if here.iter().any(|status| status.violated) => ("False", "MeasuredOverPromise"),
-        Some(_) => ("True", "MeasuredWithinPromise"),
-        None => ("Unknown", "NotMeasured"),
-    };
-    let is = |yes: bool| if yes { "True" } else { "False" };
-    let is_placed = matches!(phase, Phase::Placed | Phase::Running);
-    let why = match (&good.fallback, rejection) {
-        (Some(why), _) => why.clone(),
-        (None, Some(rejection)) => rejection.detail.clone(),
-        (None, None) => String::new(),
-    };
-    let placed_reason = if good.fallback.is_some() { "LastGoodPlan" } else { phase.name() };
-    let troubles: Vec<String> = here.iter().flat_map(|status| status.troubles.clone()).collect();
-    let condition = |kind: &str, status: &str, reason: &str, message: String| {
-        let same = |c: &&Condition| c.type_ == kind && c.status == status;
-        let known = before.and_then(|before| before.conditions.iter().find(same));
-        Condition {
-            type_: kind.to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            message,
-            // Of the last change of the status, whatever else changes; whole seconds are all that is kept.
-            last_transition_time: known.map_or_else(now, |known| known.last_transition_time.clone()),
-            observed_generation: request.metadata.generation,
-        }
-    };
-    InferenceRequestStatus {
-        phase: Some(phase),
-        assignments: assigned
-            .map(|a| NodeAssignment {
-                server: a.server.clone(),
-                node: nodes.get(&a.server).unwrap_or(&a.server).clone(),
-                instances: a.instances,
-            })
-            .collect(),
-        predicted_seconds: worst(&mut good.predictions.iter().filter(|p| p.request == name).map(|p| p.predicted_s)),
-        measured_seconds: measured,
-        rejection: rejection.map(|rejection| RejectionStatus {
-            code: format!("{:?}", rejection.code),
-            message: rejection.detail.clone(),
-        }),
-        observed_generation: request.metadata.generation,
-        conditions: vec![
-            condition("Placed", is(is_placed), placed_reason, why),
-            condition("Ready", is(phase == Phase::Running), phase.name(), troubles.join("; ")),
-            condition(SLA_KEPT, kept, kept_reason, String::new()),
-        ],
-    }
-}
-
-fn now() -> Time {
-    Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH))
 }

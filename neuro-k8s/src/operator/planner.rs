@@ -28,6 +28,9 @@ pub trait Planner: Send + Sync {
 
 /// Predicts what a plan promises.
 pub trait Profiler: Send + Sync {
+    /// Whether an application on a kind of server is one that it can speak of at all.
+    fn knows(&self, kind: &str, app: &str) -> bool;
+
     /// What each request of a plan gets on each of its servers.
     ///
     /// # Errors

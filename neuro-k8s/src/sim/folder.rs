@@ -115,11 +115,7 @@ pub(super) fn summaries(
         tally.counter(sample.replica, "cpu-clock", sample.time_s, Some(cpu as f64));
         tally.counter(sample.replica, "cache-misses", sample.time_s, Some(misses as f64));
     }
-    tallies
-        .into_iter()
-        .zip(&spec.tenants)
-        .map(|(tally, tenant)| tally.summarise(run_id, tenant, phases, spec.seed))
-        .collect()
+    tallies.into_iter().zip(&spec.tenants).map(|(tally, tenant)| tally.summarise(run_id, tenant, phases)).collect()
 }
 
 /// One record for each arrival, in the order of the schedule.

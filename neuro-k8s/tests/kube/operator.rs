@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 use crate::fake_cluster::{Behaviour, FakeCluster};
 use crate::rollout::ask;
 
-const NAMESPACE: &str = "neuro";
+pub(crate) const NAMESPACE: &str = "neuro";
 const REQUESTS: &str = "neuro.dev/inferencerequests";
 const SERVERS: &str = "neuro.dev/edgeservers";
 
 /// Puts requests that pay most first onto the first server with room for a replica each GB, in the order that it is told; rejects
 /// the others.
 #[derive(Default)]
-struct FirstFit {
+pub(crate) struct FirstFit {
     plans: AtomicUsize,
     backwards: AtomicBool,
     fails: Mutex<Option<PlanError>>,
@@ -84,6 +84,10 @@ impl Planner for FirstFit {
 struct Tenth;
 
 impl Profiler for Tenth {
+    fn knows(&self, kind: &str, app: &str) -> bool {
+        kind == "edge-a" && app != "stranger"
+    }
+
     fn predict(&self, _: &Instance, plan: &Plan) -> Result<Vec<Prediction>, PlanError> {
         let prediction = |a: &Assignment| Prediction {
             request: a.request.clone(),
@@ -95,7 +99,7 @@ impl Profiler for Tenth {
     }
 }
 
-fn operator(fake: &FakeCluster, planner: &Arc<FirstFit>) -> Operator {
+pub(crate) fn operator(fake: &FakeCluster, planner: &Arc<FirstFit>) -> Operator {
     let pods =
         PodSettings { namespace: NAMESPACE.into(), image: "neuro-app:test".into(), pull_policy: PullPolicy::Never };
     let mut params = OperatorParams::new(RolloutParams::new(Catalogue::built_in(), pods));
@@ -106,7 +110,7 @@ fn operator(fake: &FakeCluster, planner: &Arc<FirstFit>) -> Operator {
     Operator { client: fake.client(), params, planner, certifier: None, profiler: Arc::new(Tenth) }
 }
 
-fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
+pub(crate) fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
     let nodes = vec!["node-1", "node-2"];
     let fake = FakeCluster::start(Behaviour { nodes, chaos, watch_events, ..Behaviour::default() });
     fake.put("namespaces", "", NAMESPACE, json!({"metadata": {"name": NAMESPACE}}));
@@ -124,8 +128,13 @@ fn cluster(chaos: f64, watch_events: usize) -> FakeCluster {
     fake
 }
 
-fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f64) {
-    let spec = json!({"app": "kalman-gru", "instances": instances, "rate": 5.0, "delaySeconds": 0.5, "sla": "p95", "payment": payment});
+pub(crate) fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f64) {
+    request_of(fake, name, "kalman-gru", instances, payment);
+}
+
+fn request_of(fake: &FakeCluster, name: &str, app: &str, instances: u32, payment: f64) {
+    let spec =
+        json!({"app": app, "instances": instances, "rate": 5.0, "delaySeconds": 0.5, "sla": "p95", "payment": payment});
     let meta = json!({"name": name});
     fake.put(
         REQUESTS,
@@ -135,14 +144,14 @@ fn request(fake: &FakeCluster, name: &str, instances: u32, payment: f64) {
     );
 }
 
-fn status(fake: &FakeCluster, name: &str) -> Value {
+pub(crate) fn status(fake: &FakeCluster, name: &str) -> Value {
     let all = fake.objects(REQUESTS, NAMESPACE);
     all.into_iter()
         .find(|object| object["metadata"]["name"] == name)
         .map_or(Value::Null, |object| object["status"].clone())
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(tokio::time::Instant::now() < end, "waited in vain until {what}");
@@ -151,7 +160,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Runs the operator beside a test's script, which ends it.
-async fn beside(operator: Operator, script: impl Future<Output = ()>) {
+pub(crate) async fn beside(operator: Operator, script: impl Future<Output = ()>) {
     let stop = Arc::new(tokio::sync::Notify::new());
     let stopping = Arc::clone(&stop);
     let mut observer = |_: &OperatorEvent<'_>| {};
@@ -271,6 +280,89 @@ async fn the_last_good_plan_stays_while_the_profiler_is_out_of_its_range_or_the_
         // Once it knows again, the one that waited is served.
         *planner.fails.lock().unwrap() = None;
         until("both run", || ["a", "b"].iter().all(|name| status(&fake, name)["phase"] == "Running")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_others_remove_is_made_anew_at_once() {
+    let fake = cluster(0.0, 0);
+    let planner = Arc::new(FirstFit::default());
+    let mut operator = operator(&fake, &planner);
+    // Nothing is looked at by the clock.
+    operator.params.resync = Duration::from_secs(600);
+    beside(operator, async {
+        request(&fake, "a", 2, 3.0);
+        let uid =
+            || fake.objects("apps/deployments", NAMESPACE).first().map(|object| object["metadata"]["uid"].clone());
+        until("it is placed", || uid().is_some()).await;
+        let first = uid();
+        fake.remove(
+            "apps/deployments",
+            NAMESPACE,
+            fake.objects("apps/deployments", NAMESPACE)[0]["metadata"]["name"].as_str().unwrap(),
+        );
+        until("it is placed anew", || uid().is_some() && uid() != first).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_operator_cannot_begin_without_is_said() {
+    // A namespace.
+    let nowhere = FakeCluster::start(Behaviour::default());
+    let planner = Arc::new(FirstFit::default());
+    let error = operator(&nowhere, &planner).run(std::future::pending(), &mut |_| {}).await.unwrap_err().to_string();
+    assert!(error.contains("namespaces \"neuro\" not found"), "{error}");
+    // The definitions.
+    let fake = cluster(0.0, 0);
+    fake.fail(axum::http::Method::GET, "inferencerequests", 404, 1);
+    request(&fake, "a", 1, 3.0);
+    let stop = Arc::new(tokio::sync::Notify::new());
+    let stopping = Arc::clone(&stop);
+    let mut said = Vec::new();
+    let mut observer = |event: &OperatorEvent<'_>| {
+        if let OperatorEvent::Failed { error } = event {
+            said.push(error.to_string());
+        }
+    };
+    let run = operator(&fake, &planner).run(async move { stopping.notified().await }, &mut observer);
+    let script = async {
+        until("it runs all the same", || status(&fake, "a")["phase"] == "Running").await;
+        stop.notify_one();
+    };
+    tokio::join!(run, script).0.unwrap();
+    assert!(said.len() == 1 && said[0].contains("neuro operator crds"), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_no_profiler_knows_keeps_nobody_else_from_being_placed() {
+    let fake = cluster(0.0, 0);
+    let spec = json!({"node": "node-9", "kind": "edge-z", "memory": "64G"});
+    let server =
+        json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "EdgeServer", "metadata": {"name": "edge-9"}, "spec": spec});
+    fake.put(SERVERS, NAMESPACE, "edge-9", server);
+    let planner = Arc::new(FirstFit::default());
+    beside(operator(&fake, &planner), async {
+        request(&fake, "a", 2, 3.0);
+        request_of(&fake, "b", "stranger", 1, 9.0);
+        until("the known one runs", || status(&fake, "a")["phase"] == "Running").await;
+        until("the unknown one is rejected", || status(&fake, "b")["phase"] == "Rejected").await;
+        assert_eq!(status(&fake, "b")["rejection"]["code"], "OutsideTrainedRange");
+        // No room but on the server of the unknown kind, which is left out and told so.
+        request(&fake, "c", 9, 1.0);
+        until("there is no room", || status(&fake, "c")["rejection"]["code"] == "MemoryExceeded").await;
+        let events = fake.objects("events.k8s.io/events", NAMESPACE);
+        let told: Vec<_> = events.iter().filter(|event| event["reason"] == "UnknownKind").collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0]["regarding"]["name"], "edge-9");
+        // What runs and is no longer known stays as it is.
+        let edited = json!({"node": "node-1", "kind": "edge-z", "memory": "4G"});
+        let server = json!({"apiVersion": "neuro.dev/v1alpha1", "kind": "EdgeServer", "metadata": {"name": "edge-1"}, "spec": edited});
+        fake.put(SERVERS, NAMESPACE, "edge-1", server);
+        let said = || status(&fake, "a")["conditions"].to_string().contains("no profiler knows it there");
+        until("the last good plan is kept", said).await;
+        assert_eq!(status(&fake, "a")["phase"], "Running");
     })
     .await;
 }

@@ -75,24 +75,36 @@ async fn a_run_is_destroyed_by_its_label_alone_and_calls_are_tried_again_where_t
     for (code, reason) in [(500, "InternalError"), (429, "TooManyRequests"), (503, "Unavailable")] {
         expect(&mut script, "GET", &list(deployments), code, refusal(code, reason)).await;
     }
-    let mut found = empty();
-    found["items"] = json!([{"metadata": {"name": "neuro-x"}}]);
-    expect(&mut script, "GET", &list(deployments), 200, found).await;
+    let of = |name: &str, uid: &str| {
+        let mut found = empty();
+        found["items"] = json!([{"metadata": {"name": name, "uid": uid}}]);
+        found
+    };
+    expect(&mut script, "GET", &list(deployments), 200, of("neuro-x", "1")).await;
     let deletion =
         expect(&mut script, "DELETE", &format!("{deployments}/neuro-x?"), 409, refusal(409, "Conflict")).await;
     assert_eq!(deletion["propagationPolicy"], "Background");
     // Somebody else was faster.
     expect(&mut script, "DELETE", &format!("{deployments}/neuro-x?"), 404, refusal(404, "NotFound")).await;
     expect(&mut script, "GET", &list(services), 200, empty()).await;
-    let mut going = empty();
-    going["items"] = json!([{"metadata": {"name": "neuro-x-1"}}]);
-    for pods in [going, empty()] {
-        expect(&mut script, "GET", &list(deployments), 200, empty()).await;
-        expect(&mut script, "GET", &list("/apis/apps/v1/namespaces/neuro-exp/replicasets"), 200, empty()).await;
+    let replica_sets = "/apis/apps/v1/namespaces/neuro-exp/replicasets";
+    let pods = "/api/v1/namespaces/neuro-exp/pods";
+    expect(&mut script, "GET", &list(replica_sets), 200, empty()).await;
+    expect(&mut script, "GET", &list(pods), 200, of("neuro-x-1", "2")).await;
+    // One of the same name, made by a call that was under way: it goes too, and is asked to once.
+    expect(&mut script, "GET", &list(deployments), 200, of("neuro-x", "3")).await;
+    let success = json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 200});
+    expect(&mut script, "DELETE", &format!("{deployments}/neuro-x?"), 200, success).await;
+    expect(&mut script, "GET", &list(services), 200, empty()).await;
+    expect(&mut script, "GET", &list(replica_sets), 200, empty()).await;
+    expect(&mut script, "GET", &list(pods), 200, empty()).await;
+    for deployment in [of("neuro-x", "3"), empty()] {
+        expect(&mut script, "GET", &list(deployments), 200, deployment).await;
         expect(&mut script, "GET", &list(services), 200, empty()).await;
-        expect(&mut script, "GET", &list("/api/v1/namespaces/neuro-exp/pods"), 200, pods).await;
+        expect(&mut script, "GET", &list(replica_sets), 200, empty()).await;
+        expect(&mut script, "GET", &list(pods), 200, empty()).await;
     }
-    assert_eq!(destroying.await.unwrap().unwrap(), 1);
+    assert_eq!(destroying.await.unwrap().unwrap(), 2);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use super::filling::{
-    Branch, Budget, Filling, Interference, Judgement, Region, RowKey, SharedState, Solution, TreeNode, settle,
+    Branch, Budget, Filling, Interference, Judgement, Region, RowKey, Solution, TreeNode, interference_of, settle,
 };
 use super::group::{Group, split};
 use crate::{Error, Method, Result};
@@ -49,9 +49,11 @@ pub struct Certificate {
 pub struct ClassBasis {
     /// A server of the class.
     pub server: String,
-    /// The server's state is h = basis · y, row by row (d × d).
+    /// The server's state is h = basis · y, row by row (d × d). Nothing for the published network, whose y are the pieces themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub basis: Vec<Vec<f64>>,
     /// y = inverse · h.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inverse: Vec<Vec<f64>>,
 }
 
@@ -124,10 +126,11 @@ pub enum Cut {
 
 impl ClassBasis {
     /// Of the class of a server.
-    pub(super) fn of(server: &str, interference: &SharedState<'_, '_>) -> Self {
+    pub(super) fn of(server: &str, interference: &dyn Interference) -> Self {
         let rows = |matrix: &Array2<f64>| matrix.rows().into_iter().map(|row| row.to_vec()).collect();
-        let (basis, inverse) = interference.basis();
-        Self { server: server.to_owned(), basis: rows(basis), inverse: rows(inverse) }
+        let (basis, inverse) =
+            interference.basis().map_or_else(Default::default, |basis| (rows(&basis.0), rows(&basis.1)));
+        Self { server: server.to_owned(), basis, inverse }
     }
 }
 
@@ -244,7 +247,7 @@ pub fn check_certificate(problem: &Problem<'_>, certificate: &Certificate) -> Re
 /// The bound that a part proves.
 fn check_part(
     problem: &Problem<'_>,
-    classes: &[Class<'_, '_>],
+    classes: &[Class<'_>],
     part: &PartProof,
     groups: &[Group],
     name: &str,
@@ -271,7 +274,7 @@ fn check_part(
         let profits: Vec<f64> = class.requests.iter().map(|r| requests[*r].payment - part.prices[*r]).collect();
         let is_empty = proof.bound < 0.0 && group.is_forced() && profits.iter().all(|profit| *profit >= 0.0);
         let filling = group.bound(class.filling.with_profits(profits));
-        GroupCheck { proof, interference: &class.interference, filling, is_seen: vec![false; proof.tree.len()] }
+        GroupCheck { proof, interference: &*class.interference, filling, is_seen: vec![false; proof.tree.len()] }
             .run(&|node, problem| Error::Certificate { place: format!("{name}{place}.tree[{node}]"), problem })?;
         if is_empty {
             return Ok(f64::NEG_INFINITY);
@@ -282,22 +285,22 @@ fn check_part(
 }
 
 /// Servers that are the same.
-struct Class<'p, 'a> {
+struct Class<'p> {
     /// The request of each item.
     requests: Vec<usize>,
-    interference: SharedState<'p, 'a>,
+    interference: Box<dyn Interference + 'p>,
     filling: Filling,
 }
 
-impl<'p, 'a> Class<'p, 'a> {
-    fn new(problem: &'p Problem<'a>, basis: &ClassBasis, server: usize) -> Result<Self> {
+impl<'p> Class<'p> {
+    fn new(problem: &'p Problem<'_>, basis: &ClassBasis, server: usize) -> Result<Self> {
         let kind = problem.kind_of[server];
         let capacity_gb = problem.instance().servers[server].memory_gb;
         let requests = problem.admissible(kind);
         let basis = Some((matrix(&basis.basis)?, matrix(&basis.inverse)?));
-        let interference = SharedState::new(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, basis)?;
+        let interference = interference_of(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, basis)?;
         let free = vec![0.0; problem.instance().requests.len()];
-        let filling = problem.filling(&requests, &free, capacity_gb, &interference);
+        let filling = problem.filling(&requests, &free, capacity_gb, &*interference);
         Ok(Self { requests, interference, filling })
     }
 }
@@ -339,7 +342,7 @@ impl GroupCheck<'_> {
             return Ok(());
         }
         if region.is_point() {
-            let is_fine = filling.profit(&region.least) <= allowed || !interference.holds(&region.least)?;
+            let is_fine = filling.profit(&region.least) <= allowed || !self.is_filling(&region.least)?;
             return if is_fine { Ok(()) } else { Err(failure(place, "it holds a filling of more profit")) };
         }
         let (bound, weights) = self.dual_bound(node, &region, &judgement);
@@ -364,7 +367,7 @@ impl GroupCheck<'_> {
             return Ok(());
         }
         if region.is_point() {
-            let is_fine = filling.profit(&region.least) <= allowed || !interference.holds(&region.least)?;
+            let is_fine = filling.profit(&region.least) <= allowed || !self.is_filling(&region.least)?;
             return if is_fine { Ok(()) } else { Err(failure(place, "it holds a filling of more profit")) };
         }
         let Some(cut) = &node.cut else {
@@ -384,6 +387,11 @@ impl GroupCheck<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether pieces fit and keep every promise.
+    fn is_filling(&self, pieces: &[u32]) -> Result<bool> {
+        Ok(self.filling.fits(pieces) && self.interference.holds(pieces)?)
     }
 
     /// The bound that row duals prove on a region, and the weights of the items in it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use neuro_data::plan::Plan;
 
 use super::certificate::{Certificate, ClassBasis, GroupProof, PartProof};
-use super::filling::{Interference, SharedState, Tree, TreeParams};
+use super::filling::{Tree, TreeParams, interference_of};
 use super::lns::{LnsParams, search};
 use super::{Placement, Problem, greedy, plan_of};
 use crate::{Error, Limits, Method, Observer, Outcome, Result};
@@ -43,6 +43,8 @@ pub struct Exact {
 
 /// Fills the one server of a problem and proves that no filling has more revenue, by branch and bound.
 ///
+/// A request counts if it is served wholly, so on one server splitting it is no choice: the optimum is that of integer splits too.
+///
 /// # Errors
 ///
 /// [`Error::OneServerOnly`], [`Error::UnsuitedProfiler`], [`Error::InvalidOption`], a profiler that cannot predict a server, or
@@ -57,14 +59,14 @@ pub fn exact(problem: &Problem<'_>, params: &ExactParams, observer: Observer<'_>
     let requests = problem.admissible(0);
     let capacity_gb = problem.instance().servers[0].memory_gb;
     let prices = vec![0.0; problem.instance().requests.len()];
-    let interference = SharedState::new(problem, Method::Exact, 0, requests.clone(), capacity_gb, None)?;
-    let filling = problem.filling(&requests, &prices, capacity_gb, &interference);
+    let interference = interference_of(problem, Method::Exact, 0, requests.clone(), capacity_gb, None)?;
+    let filling = problem.filling(&requests, &prices, capacity_gb, &*interference);
     let first = first_plan(problem, params, observer)?;
     let known: Vec<u32> = requests.iter().map(|r| u32::from(first[*r].is_some())).collect();
     let mut limits = params.limits.clone();
     limits.time = limits.time.map(|time| time.saturating_sub(start.elapsed()));
     let tree = TreeParams { limits, workers: params.workers, keep: params.certificate };
-    let solution = Tree::new(&filling, &interference, &tree, Some(known)).run(observer)?;
+    let solution = Tree::new(&filling, &*interference, &tree, Some(known)).run(observer)?;
     let mut placement: Placement = vec![None; problem.instance().requests.len()];
     for (request, pieces) in requests.iter().zip(solution.pieces.clone().unwrap_or_default()) {
         placement[*request] = (pieces > 0).then_some(0);
@@ -79,7 +81,7 @@ pub fn exact(problem: &Problem<'_>, params: &ExactParams, observer: Observer<'_>
     };
     let certificate = params.certificate.then(|| Certificate {
         bound: solution.bound,
-        classes: vec![ClassBasis::of(&problem.instance().servers[0].name, &interference)],
+        classes: vec![ClassBasis::of(&problem.instance().servers[0].name, &*interference)],
         parts: vec![PartProof {
             branching: None,
             prices,

@@ -2,16 +2,19 @@
 //! apply, and just enough of the controllers that pods appear, get ready and go. A pod is a small HTTP service on a loopback address
 //! of its own, so that a campaign really sends its requests and measures.
 //!
-//! Faults can be asked for: answers of 409, 429 or 500 (by count or by chance), watches that break, readiness that comes late, and
-//! pods that never get ready (by a word in the image's name: `nowhere`, `crashing`). It is no model of Kubernetes beyond what the
-//! tests name.
+//! Faults can be asked for: answers of 409, 429 or 500 (by count or by chance), watches that break, readiness that comes late, pods
+//! that never get ready or never come or do not listen (by a word in the image's name: `nowhere`, `crashing`, `refused`, `deaf`), a
+//! server that falls silent after some call, and Roles that allow not everything. It is no model of Kubernetes beyond what the tests
+//! name.
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "test support")]
 
+mod port_forward;
+pub mod rights;
 mod service;
 mod store;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,8 +22,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use kube::{Client, Config};
 use rand::{Rng, SeedableRng};
@@ -43,6 +46,8 @@ pub struct FakeCluster {
 pub struct Behaviour {
     /// How long a pod takes from being made to being ready.
     pub ready_after: Duration,
+    /// How long after that it cannot be reached.
+    pub routing_lag: Duration,
     /// How long a pod takes to go.
     pub gone_after: Duration,
     /// Watches break after so many events; 0: never.
@@ -51,6 +56,8 @@ pub struct Behaviour {
     pub chaos: f64,
     /// Whether pods answer at their own address.
     pub pod_ips: bool,
+    /// Whether, where they do not, their Services have a port on the nodes.
+    pub node_ports: bool,
     /// Time of one inference of a pod, seconds.
     pub service_s: f64,
     /// Nodes.
@@ -61,10 +68,12 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             ready_after: Duration::from_millis(30),
+            routing_lag: Duration::ZERO,
             gone_after: Duration::from_millis(30),
             watch_events: 0,
             chaos: 0.0,
             pod_ips: true,
+            node_ports: true,
             service_s: 0.001,
             nodes: vec!["edge-1"],
         }
@@ -85,7 +94,15 @@ struct Shared {
     faults: Mutex<Vec<Fault>>,
     chance: Mutex<ChaCha8Rng>,
     calls: AtomicUsize,
+    /// How many calls have been carried out.
     called: watch::Sender<usize>,
+    /// This call is carried out and not answered; later ones wait.
+    silent_after: watch::Sender<usize>,
+    /// What may be asked for; everything where nobody said.
+    rights: Mutex<Option<BTreeSet<String>>>,
+    /// What was asked for, and what of it was refused.
+    used: Mutex<BTreeSet<String>>,
+    denied: Mutex<BTreeSet<String>>,
     log: Mutex<Vec<String>>,
     pods: Mutex<HashMap<String, PodService>>,
     next_pod: AtomicU64,
@@ -102,6 +119,10 @@ impl FakeCluster {
             chance: Mutex::new(ChaCha8Rng::seed_from_u64(7)),
             calls: AtomicUsize::new(0),
             called: watch::Sender::new(0),
+            silent_after: watch::Sender::new(usize::MAX),
+            rights: Mutex::new(None),
+            used: Mutex::default(),
+            denied: Mutex::default(),
             log: Mutex::new(Vec::new()),
             pods: Mutex::new(HashMap::new()),
             next_pod: AtomicU64::new(0),
@@ -158,6 +179,11 @@ impl FakeCluster {
         self.shared.put(resource, namespace, name, object);
     }
 
+    /// Removes an object as somebody else would.
+    pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
+        self.shared.remove(resource, namespace, name);
+    }
+
     /// Everything that a run or a plan could leave.
     pub fn leftovers(&self, namespace: &str) -> Vec<String> {
         let kinds = ["apps/deployments", "services", "pods", "coordination.k8s.io/leases"];
@@ -177,9 +203,29 @@ impl FakeCluster {
         self.shared.calls.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many calls have been made.
+    /// Waits until so many calls have been carried out.
     pub async fn until_calls(&self, count: usize) {
         self.shared.called.subscribe().wait_for(|calls| *calls >= count).await.unwrap();
+    }
+
+    /// Carries out this call without answering it, and no later one.
+    pub fn be_silent_after(&self, call: usize) {
+        self.shared.silent_after.send_replace(call);
+    }
+
+    /// Answers again.
+    pub fn speak(&self) {
+        self.shared.silent_after.send_replace(usize::MAX);
+    }
+
+    /// Allows from now on what the Roles of a manifest allow.
+    pub fn allow_only(&self, manifest: &str) {
+        *self.shared.rights.lock().unwrap() = Some(rights::rights(manifest));
+    }
+
+    /// The rights that were used, and those that were missed.
+    pub fn used_and_denied(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        (self.shared.used.lock().unwrap().clone(), self.shared.denied.lock().unwrap().clone())
     }
 
     /// Changes how long the pods of an application take for an inference.
@@ -259,17 +305,22 @@ fn refusal(code: u16, reason: &str, message: &str) -> Response {
     (StatusCode::from_u16(code).unwrap(), axum::Json(status)).into_response()
 }
 
-async fn handle(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let (path, query) = (uri.path().to_owned(), parameters(uri.query().unwrap_or_default()));
-    let calls = shared.calls.fetch_add(1, Ordering::SeqCst) + 1;
+async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let call = shared.calls.fetch_add(1, Ordering::SeqCst) + 1;
+    let mut silent_after = shared.silent_after.subscribe();
+    silent_after.wait_for(|last| call <= *last).await.unwrap();
+    let response = answer(&shared, request).await;
+    shared.called.send_modify(|called| *called = (*called).max(call));
+    silent_after.wait_for(|last| call < *last).await.unwrap();
+    response
+}
+
+async fn answer(shared: &Arc<Shared>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let method = parts.method.clone();
+    let (path, query) = (parts.uri.path().to_owned(), parameters(parts.uri.query().unwrap_or_default()));
     shared.log.lock().unwrap().push(format!("{method} {path}"));
-    shared.called.send_replace(calls);
     if let Some(response) = shared.fault(&method, &path) {
         return response;
     }
@@ -282,15 +333,22 @@ async fn handle(
         return axum::Json(version).into_response();
     }
     let Some(place) = place(&path) else { return refusal(404, "NotFound", "no such path") };
-    if place.sub.as_deref() == Some("log") {
-        return "no such model\n".into_response();
+    let is_watch = query.get("watch").is_some_and(|value| value == "true" || value == "1");
+    if let Some(response) = shared.denial(&method, &place, is_watch) {
+        return response;
+    }
+    match (place.sub.as_deref(), place.name.as_deref()) {
+        (Some("log"), _) => return "no such model\n".into_response(),
+        (Some("portforward"), Some(pod)) => {
+            let address = shared.pods.lock().unwrap().get(pod).map(|pod| pod.address);
+            return port_forward::respond(parts, query["ports"].parse().unwrap(), address);
+        }
+        _ => {}
     }
     let dry_run = query.get("dryRun").is_some_and(|value| value == "All");
     let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
     match (method, place.name.clone()) {
-        (Method::GET, None) if query.get("watch").is_some_and(|w| w == "true" || w == "1") => {
-            shared.watch(place, &query)
-        }
+        (Method::GET, None) if is_watch => shared.watch(place, &query),
         (Method::GET, None) => {
             let selector = query.get("labelSelector").cloned().unwrap_or_default();
             let store = shared.store.lock().unwrap();
@@ -306,7 +364,7 @@ async fn handle(
         (Method::POST, None) => shared.create(&place, body, dry_run),
         (Method::PUT, Some(name)) => shared.replace(&place, &name, body),
         (Method::PATCH, Some(name)) => {
-            let kind = headers.get("content-type").map_or("", |value| value.to_str().unwrap_or(""));
+            let kind = parts.headers.get("content-type").map_or("", |value| value.to_str().unwrap_or(""));
             shared.patch(&place, &name, body, kind.starts_with("application/apply-patch"), dry_run)
         }
         (Method::DELETE, Some(name)) => shared.delete(&place, &name, &body),
@@ -328,11 +386,27 @@ impl Shared {
         }?;
         let reason = match code {
             403 => "Forbidden",
+            404 => "NotFound",
             409 => "Conflict",
             429 => "TooManyRequests",
             _ => "InternalError",
         };
         Some(refusal(code, reason, "a fault that was asked for"))
+    }
+
+    /// The refusal of a call that the rights do not cover.
+    fn denial(&self, method: &Method, place: &Place, is_watch: bool) -> Option<Response> {
+        let resource = place.sub.as_ref().map_or(place.resource.clone(), |sub| format!("{}/{sub}", place.resource));
+        let exists = place.name.as_ref().is_some_and(|name| self.get(place, name).is_some());
+        let needed = rights::needed(method, &resource, place.name.is_some(), is_watch, exists);
+        let rights = self.rights.lock().unwrap();
+        let missing = needed.iter().find(|right| rights.as_ref().is_some_and(|rights| !rights.contains(*right)));
+        if let Some(missing) = missing {
+            self.denied.lock().unwrap().insert(missing.clone());
+            return Some(refusal(403, "Forbidden", &format!("no right to {missing}")));
+        }
+        self.used.lock().unwrap().extend(needed);
+        None
     }
 
     fn get(&self, place: &Place, name: &str) -> Option<Value> {
@@ -455,6 +529,14 @@ impl Shared {
         let uid = deployment["metadata"]["uid"].clone();
         let template = &deployment["spec"]["template"];
         let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1) as usize;
+        if template.to_string().contains("refused") {
+            let condition = json!({"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"});
+            let mut refused = deployment.clone();
+            refused["status"]["conditions"] = json!([condition]);
+            let name = refused["metadata"]["name"].as_str().unwrap().to_owned();
+            self.store.lock().unwrap().put("apps/deployments", &namespace, &name, refused);
+            return;
+        }
         let pods = self.store.lock().unwrap().list("pods", &namespace);
         let owned = pods.into_iter().filter(|pod| pod["metadata"]["ownerReferences"][0]["uid"] == uid);
         let (mut current, old): (Vec<Value>, Vec<Value>) = owned.partition(|pod| pod["template"] == *template);
@@ -508,22 +590,32 @@ impl Shared {
             let address = format!("127.{}.{}.{}", 10 + std::process::id() % 200, n / 250, 1 + n % 250);
             let port = container["ports"][0]["containerPort"].as_u64().unwrap() as u16;
             let app = pod["metadata"]["labels"]["app.kubernetes.io/name"].as_str().unwrap_or_default().to_owned();
-            // Where pods' addresses lead nowhere, nothing listens there.
-            let listen = if self.behaviour.pod_ips { (address.clone(), port) } else { ("127.0.0.1".to_owned(), 0) };
-            let service = PodService::start(&listen.0, listen.1, app, self.behaviour.service_s).await;
             pod["spec"]["nodeName"] = json!(node);
             pod["status"] = json!({
                 "phase": "Running", "podIP": address, "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "True"}],
                 "containerStatuses": [{"name": "service", "image": image, "imageID": "sha256:0f", "ready": true, "restartCount": 0, "state": {"running": {}}}],
             });
-            if !self.behaviour.pod_ips {
-                self.open_node_port(&namespace, &pod, service.port);
+            if !self.behaviour.routing_lag.is_zero() {
+                self.put("pods", &namespace, &name, pod.clone());
+                tokio::time::sleep(self.behaviour.routing_lag).await;
+            }
+            // Where pods' addresses lead nowhere, nothing listens there.
+            let listen = if self.behaviour.pod_ips { (address.clone(), port) } else { ("127.0.0.1".to_owned(), 0) };
+            let service = if image.contains("deaf") {
+                None
+            } else {
+                Some(PodService::start(&listen.0, listen.1, app, self.behaviour.service_s).await)
+            };
+            if let Some(service) = service.as_ref().filter(|_| !self.behaviour.pod_ips && self.behaviour.node_ports) {
+                self.open_node_port(&namespace, &pod, service.address.port());
             }
             // It may have been deleted while it started.
             if self.store.lock().unwrap().get("pods", &namespace, &name).is_none() {
                 return;
             }
-            self.pods.lock().unwrap().insert(name.clone(), service);
+            if let Some(service) = service {
+                self.pods.lock().unwrap().insert(name.clone(), service);
+            }
         }
         if self.store.lock().unwrap().get("pods", &namespace, &name).is_some() {
             self.put("pods", &namespace, &name, pod);

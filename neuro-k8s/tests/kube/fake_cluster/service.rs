@@ -1,5 +1,6 @@
 //! A pod's service: it sleeps for as long as an inference takes, one at a time, and tells of it.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 
 pub struct PodService {
     pub app: String,
-    pub port: u16,
+    pub address: SocketAddr,
     shared: Arc<Shared>,
     serving: JoinHandle<()>,
 }
@@ -27,7 +28,7 @@ impl PodService {
         let (service_s, times) = (Mutex::new(service_s), Mutex::new(Vec::new()));
         let shared = Arc::new(Shared { service_s, times, busy: tokio::sync::Mutex::new(()) });
         let listener = tokio::net::TcpListener::bind((address, port)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
         let router = Router::new()
             .route("/healthz", get(|| async { Json(json!({"status": "ready"})) }))
             .route("/request-static", post(infer))
@@ -35,7 +36,7 @@ impl PodService {
             .route("/counters", get(counters))
             .with_state(Arc::clone(&shared));
         let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Self { app, port, shared, serving }
+        Self { app, address, shared, serving }
     }
 
     pub fn set_service_s(&self, service_s: f64) {

@@ -6,17 +6,17 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::placement::filling::{Filling, Interference, SharedState, Solution, Tree, TreeParams, improve};
+use crate::placement::filling::{Filling, Interference, Solution, Tree, TreeParams, improve, interference_of};
 use crate::placement::group::Group;
 use crate::placement::{Placement, Problem};
 use crate::{Limits, Method, Result};
 
 /// Servers that are the same.
-pub(super) struct Class<'p, 'a> {
+pub(super) struct Class<'p> {
     pub(super) servers: Vec<usize>,
     /// The request of each item.
     pub(super) requests: Vec<usize>,
-    pub(super) interference: SharedState<'p, 'a>,
+    pub(super) interference: Box<dyn Interference + 'p>,
     pub(super) filling: Filling,
     /// Fillings that hold, pieces by item.
     pub(super) pool: Vec<Vec<u32>>,
@@ -45,14 +45,14 @@ const LOCAL_ITERATIONS: u64 = 60;
 /// Fillings from which it starts.
 const STARTS: usize = 4;
 
-impl<'p, 'a> Class<'p, 'a> {
-    pub(super) fn new(problem: &'p Problem<'a>, kind: usize, server: usize) -> Result<Self> {
+impl<'p> Class<'p> {
+    pub(super) fn new(problem: &'p Problem<'_>, kind: usize, server: usize) -> Result<Self> {
         let instance = problem.instance();
         let capacity_gb = instance.servers[server].memory_gb;
         let requests = problem.admissible(kind);
-        let interference = SharedState::new(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, None)?;
+        let interference = interference_of(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, None)?;
         let free = vec![0.0; instance.requests.len()];
-        let filling = problem.filling(&requests, &free, capacity_gb, &interference);
+        let filling = problem.filling(&requests, &free, capacity_gb, &*interference);
         let payments = filling.profits.clone();
         let most = payments.iter().filter(|payment| **payment > 0.0).sum::<f64>() + 1.0;
         let (servers, pool, known) = (vec![server], Vec::new(), HashSet::new());
@@ -95,7 +95,7 @@ impl<'p, 'a> Class<'p, 'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut found = Vec::new();
         for (_, start) in self.ranked(group, &filling).into_iter().take(STARTS) {
-            let improved = improve(&filling, &self.interference, start, LOCAL_ITERATIONS, &mut rng);
+            let improved = improve(&filling, &*self.interference, start, LOCAL_ITERATIONS, &mut rng);
             let profit = filling.profit(&improved);
             if profit > most + 1e-6 * most.abs().max(1.0)
                 && !self.known.contains(&improved)
@@ -113,7 +113,7 @@ impl<'p, 'a> Class<'p, 'a> {
         for pieces in fillings.iter().filter(|pieces| !group.admits(pieces)) {
             let bounds = group.least.iter().zip(&group.most);
             let near: Vec<u32> = pieces.iter().zip(bounds).map(|(x, (least, most))| *x.clamp(least, most)).collect();
-            if self.fits(&near) && !self.known.contains(&near) && self.interference.holds(&near)? {
+            if self.filling.fits(&near) && !self.known.contains(&near) && self.interference.holds(&near)? {
                 projected.push(near);
             }
         }
@@ -125,12 +125,12 @@ impl<'p, 'a> Class<'p, 'a> {
         let Pricing { prices, slack, time, workers, keep, stop } = *pricing;
         let filling = group.bound(self.filling.with_profits(self.reduced(prices)));
         let mut known = self.ranked(group, &filling).first().map(|(_, pieces)| (*pieces).clone());
-        if known.is_none() && self.interference.holds(&group.least)? && self.fits(&group.least) {
+        if known.is_none() && self.interference.holds(&group.least)? && self.filling.fits(&group.least) {
             known = Some(group.least.clone());
         }
         if let Some(best) = &known {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let improved = improve(&filling, &self.interference, best, LOCAL_ITERATIONS, &mut rng);
+            let improved = improve(&filling, &*self.interference, best, LOCAL_ITERATIONS, &mut rng);
             if filling.profit(&improved) > filling.profit(best) && self.interference.holds(&improved)? {
                 known = Some(improved);
             }
@@ -139,14 +139,10 @@ impl<'p, 'a> Class<'p, 'a> {
         let target = known.as_ref().map_or(-1.0, |known| filling.profit(known) + slack);
         let limits = Limits { time: Some(time), gap: 0.0, target: Some(target), ..Limits::default() };
         let params = TreeParams { limits, workers, keep };
-        let mut solution = Tree::new(&filling, &self.interference, &params, known.clone()).run(&mut |_| {
+        let mut solution = Tree::new(&filling, &*self.interference, &params, known.clone()).run(&mut |_| {
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         solution.found.extend(known);
         Ok(solution)
-    }
-
-    fn fits(&self, pieces: &[u32]) -> bool {
-        self.filling.used_gb(pieces) <= self.filling.capacity_gb
     }
 }

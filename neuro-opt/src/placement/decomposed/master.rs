@@ -41,7 +41,7 @@ const BROKEN: f64 = 1e-7;
 
 impl Master {
     /// Of groups, and the payments of all requests. The price of what must run somewhere is 0: it says nothing.
-    pub(super) fn new(payments: &[f64], classes: &[Class<'_, '_>], groups: &[Group]) -> Self {
+    pub(super) fn new(payments: &[f64], classes: &[Class<'_>], groups: &[Group]) -> Self {
         let mut upper: Vec<f64> = payments.iter().map(|p| p.max(0.0)).collect();
         for group in groups {
             let requests = &classes[group.class].requests;
@@ -57,7 +57,7 @@ impl Master {
         Self { lp, requests: payments.len(), servers, rows: Vec::new() }
     }
 
-    fn add(&mut self, row: Row, classes: &[Class<'_, '_>], groups: &[Group]) {
+    fn add(&mut self, row: Row, classes: &[Class<'_>], groups: &[Group]) {
         let class = &classes[groups[row.group].class];
         let pieces = &class.pool[row.filling];
         let mut coefficients = vec![0.0; self.lp.columns()];
@@ -82,7 +82,7 @@ impl Master {
     }
 
     /// Prices for everything that is known.
-    pub(super) fn solve(&mut self, classes: &[Class<'_, '_>], groups: &[Group]) -> Dual {
+    pub(super) fn solve(&mut self, classes: &[Class<'_>], groups: &[Group]) -> Dual {
         self.purge();
         loop {
             self.lp.solve(f64::INFINITY);

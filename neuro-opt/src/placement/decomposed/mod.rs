@@ -42,7 +42,7 @@ use self::class::{Class, Pricing};
 use self::master::{Dual, Master, Row};
 use self::part::{Part, Records};
 use super::certificate::{Certificate, ClassBasis, GroupProof};
-use super::filling::{Interference, Solution};
+use super::filling::Solution;
 use super::group::{Group, split};
 use super::lns::{LnsParams, search};
 use super::occupancy::Occupancy;
@@ -115,7 +115,7 @@ struct Run<'p, 'a> {
     params: &'p DecomposedParams,
     start: Instant,
     payments: Vec<f64>,
-    classes: Vec<Class<'p, 'a>>,
+    classes: Vec<Class<'p>>,
     placement: Placement,
     revenue: f64,
     bound: f64,
@@ -170,10 +170,10 @@ impl<'p, 'a> Run<'p, 'a> {
     fn new(problem: &'p Problem<'a>, params: &'p DecomposedParams) -> Result<Self> {
         let start = Instant::now();
         let instance = problem.instance();
-        let mut classes: Vec<Class<'p, 'a>> = Vec::new();
+        let mut classes: Vec<Class<'p>> = Vec::new();
         for (s, server) in instance.servers.iter().enumerate() {
             let kind = problem.kind_of[s];
-            let same = |class: &&mut Class<'_, '_>| {
+            let same = |class: &&mut Class<'_>| {
                 let other = class.servers[0];
                 problem.kind_of[other] == kind && instance.servers[other].memory_gb == server.memory_gb
             };
@@ -281,8 +281,10 @@ impl<'p, 'a> Run<'p, 'a> {
     /// Parts a part in two.
     fn halve(&mut self, part: Part, observer: Observer<'_>) -> Result<()> {
         let Some((request, group)) = self.branching(&part)? else {
-            // Nothing is open in it: no placement, or one that pricing will have found.
-            return Err(Error::Contradiction("a part of the placements that can be parted nowhere"));
+            // One placement, which pricing has looked at.
+            self.closed = self.closed.max(part.bound);
+            self.update_bound(f64::NEG_INFINITY);
+            return Ok(());
         };
         let halves = [true, false].map(|runs| {
             let groups = split(&part.groups, group, &|class| self.classes[class].item_of(request), runs);
@@ -377,6 +379,7 @@ impl<'p, 'a> Run<'p, 'a> {
         for pricing in 0.. {
             let share = if self.pricings == 0 { FIRST_FILLINGS_SHARE } else { LATER_FILLINGS_SHARE };
             let dual = self.generate(part, &mut master, self.params.time.mul_f64(share), observer)?;
+            self.take(part, &master);
             let (gap, missing) = (part.bound - self.cutoff(), part.bound - dual.value);
             if self.is_over() || gap <= 0.0 || missing <= 1e-7 * dual.value.abs().max(1.0) {
                 break;
@@ -512,6 +515,30 @@ impl<'p, 'a> Run<'p, 'a> {
         let is_late = solutions.iter().any(|solution| solution.termination == Termination::TimeLimit);
         self.coarseness = (self.coarseness * if is_late { 2.0 } else { 0.8 }).clamp(COARSENESS[0], COARSENESS[1]);
         Ok(solutions)
+    }
+
+    /// Takes what a master mixes as a plan if it is no mixture, and better.
+    fn take(&mut self, part: &Part, master: &Master) {
+        let weights = master.weights();
+        if weights.iter().any(|(_, weight)| (weight - 1.0).abs() > 1e-6) {
+            return;
+        }
+        let mut placement: Placement = vec![None; self.payments.len()];
+        let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
+        for (Row { group, filling }, _) in weights {
+            let class = &self.classes[part.groups[group].class];
+            let held = class.requests.iter().zip(&class.pool[filling]).filter(|(_, x)| **x > 0).map(|(r, _)| *r);
+            let Some(server) = free[part.groups[group].class].pop() else { return };
+            for request in held {
+                if placement[request].replace(server).is_some() {
+                    return;
+                }
+            }
+        }
+        let revenue = self.problem.revenue(&placement);
+        if revenue > self.revenue {
+            (self.revenue, self.placement) = (revenue, placement);
+        }
     }
 
     /// A better plan from `first` on.
@@ -655,7 +682,7 @@ impl<'p, 'a> Run<'p, 'a> {
         let classes = self
             .classes
             .iter()
-            .map(|class| ClassBasis::of(&self.problem.instance().servers[class.servers[0]].name, &class.interference));
+            .map(|class| ClassBasis::of(&self.problem.instance().servers[class.servers[0]].name, &*class.interference));
         Some(Certificate { bound: self.bound, classes: classes.collect(), parts })
     }
 }

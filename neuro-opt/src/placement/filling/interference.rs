@@ -1,4 +1,4 @@
-use super::Reach;
+use super::{Basis, Reach};
 use crate::Result;
 
 /// Whether an item's promises hold on a region, if it has a piece there.
@@ -51,6 +51,11 @@ pub(crate) struct Judgement {
 pub(crate) trait Interference: Sync {
     /// d.
     fn dimension(&self) -> usize;
+
+    /// The rotation of y, if there is one: a proof has to name it.
+    fn basis(&self) -> Option<&Basis> {
+        None
+    }
 
     /// What a piece of an item adds to y (d).
     fn contribution(&self, item: usize) -> &[f64];

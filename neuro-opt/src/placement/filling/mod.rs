@@ -21,14 +21,45 @@ mod local;
 mod reach;
 mod region;
 mod shared_state;
+mod tenant_networks;
 mod tree;
+
+use neuro_profiler::Model;
+
+use crate::placement::Problem;
+use crate::placement::occupancy::MEMORY_TOLERANCE_GB;
+use crate::{Method, Result};
 
 pub(crate) use interference::{Interference, Judgement, Line, Promise, Verdict};
 pub(crate) use local::improve;
 pub(crate) use reach::Reach;
 pub(crate) use region::{Branch, Budget, Region};
-pub(crate) use shared_state::SharedState;
+pub(crate) use shared_state::Basis;
+use shared_state::SharedState;
+use tenant_networks::TenantNetworks;
 pub(crate) use tree::{RowKey, Solution, Tree, TreeNode, TreeParams, settle};
+
+/// How the requests `requests`, each of them a piece, slow one another down on a server of a kind with so much memory.
+///
+/// `basis` is that of a certificate, if it has one; by default one is made where the profiler has a state.
+///
+/// # Errors
+///
+/// [`Error::UnsuitedProfiler`](crate::Error::UnsuitedProfiler) for a profiler without bounds,
+/// [`Error::Certificate`](crate::Error::Certificate) for a basis that is none.
+pub(crate) fn interference_of<'p>(
+    problem: &'p Problem<'_>,
+    method: Method,
+    kind: usize,
+    requests: Vec<usize>,
+    capacity_gb: f64,
+    basis: Option<Basis>,
+) -> Result<Box<dyn Interference + 'p>> {
+    Ok(match problem.kinds[kind].bundle.model() {
+        Model::Paper(_) => Box::new(TenantNetworks::new(problem, method, kind, requests, capacity_gb)?),
+        _ => Box::new(SharedState::new(problem, method, kind, requests, capacity_gb, basis)?),
+    })
+}
 
 /// What to fill one server with.
 #[derive(Clone, Debug)]
@@ -112,6 +143,11 @@ impl Filling {
     /// Memory of these pieces, GB.
     pub(crate) fn used_gb(&self, pieces: &[u32]) -> f64 {
         pieces.iter().zip(&self.memory_gb).map(|(x, m)| f64::from(*x) * m).sum()
+    }
+
+    /// Whether the memory holds these pieces.
+    pub(crate) fn fits(&self, pieces: &[u32]) -> bool {
+        self.used_gb(pieces) <= self.capacity_gb + MEMORY_TOLERANCE_GB
     }
 
     /// Other bounds on pieces.

@@ -29,8 +29,7 @@ pub(crate) struct SharedState<'p, 'a> {
     /// Instances of a piece of each item.
     instances: Vec<u32>,
     dimension: usize,
-    basis: Array2<f64>,
-    inverse: Array2<f64>,
+    basis: Basis,
     /// items × d.
     contributions: Vec<f64>,
     /// How much the outputs may change with each unit of each hidden layer, a mean over the promised ones.
@@ -125,18 +124,12 @@ impl<'p, 'a> SharedState<'p, 'a> {
             requests,
             instances,
             dimension: d,
-            basis,
-            inverse,
+            basis: (basis, inverse),
             contributions,
             unit_weights,
             layers,
             promises,
         })
-    }
-
-    /// h = basis · y and y = inverse · h.
-    pub(crate) fn basis(&self) -> (&Array2<f64>, &Array2<f64>) {
-        (&self.basis, &self.inverse)
     }
 
     fn forward(&self, y: &[f64]) -> Vec<f64> {
@@ -222,6 +215,10 @@ impl<'p, 'a> SharedState<'p, 'a> {
 }
 
 impl Interference for SharedState<'_, '_> {
+    fn basis(&self) -> Option<&Basis> {
+        Some(&self.basis)
+    }
+
     fn dimension(&self) -> usize {
         self.dimension
     }

@@ -352,7 +352,7 @@ impl<'a> Tree<'a> {
     /// Takes a filling if it is better than what is held, and holds.
     fn offer(&self, pieces: &[u32]) -> Result<bool> {
         let profit = self.filling.profit(pieces);
-        if profit <= self.lock().profit || !self.interference.holds(pieces)? {
+        if profit <= self.lock().profit || !self.filling.fits(pieces) || !self.interference.holds(pieces)? {
             return Ok(false);
         }
         let mut shared = self.lock();
@@ -375,7 +375,7 @@ impl<'a> Tree<'a> {
             return closed(Vec::new(), none, none);
         }
         if region.is_point() {
-            let holds = self.interference.holds(&region.least)?;
+            let holds = self.filling.fits(&region.least) && self.interference.holds(&region.least)?;
             self.offer(&region.least)?;
             return closed(Vec::new(), if holds { self.filling.profit(&region.least) } else { none }, none);
         }

@@ -95,6 +95,7 @@ const TOLERANCE: f64 = 1e-9;
 pub fn neuro(problem: &Problem<'_>, params: &NeuroParams, observer: Observer<'_>) -> Result<Neuro> {
     params.check()?;
     let (start, cpu_start) = (Instant::now(), cpu_seconds());
+    let until = params.time.and_then(|time| start.checked_add(time));
     let instance = problem.instance();
     let requests = instance.requests.len();
     let relaxed = problem.kinds.iter().map(|kind| Relaxed::new(kind, instance)).collect::<Result<Vec<_>>>()?;
@@ -102,6 +103,7 @@ pub fn neuro(problem: &Problem<'_>, params: &NeuroParams, observer: Observer<'_>
     let mut left: Vec<u32> = instance.requests.iter().map(|request| request.instances).collect();
     let mut termination = Termination::Completed;
     let mut evaluations = 0;
+    let is_over = || until.is_some_and(|until| Instant::now() >= until);
     for (done, server) in by_rank(problem)?.into_iter().enumerate() {
         let seconds = start.elapsed().as_secs_f64();
         let progress = Progress {
@@ -115,17 +117,19 @@ pub fn neuro(problem: &Problem<'_>, params: &NeuroParams, observer: Observer<'_>
             termination = Termination::Interrupted;
             break;
         }
-        if params.time.is_some_and(|time| start.elapsed() >= time) {
-            termination = Termination::TimeLimit;
+        if is_over() {
             break;
         }
         let mut visit = Visit::new(problem, &relaxed[problem.kind_of[server]], server, &left, params);
-        let placed = visit.fill(params)?;
+        let placed = visit.fill(params, until)?;
         evaluations += visit.evaluations;
         for (r, n) in placed.into_iter().enumerate().filter(|(_, n)| *n > 0) {
             parts[r].push((server, n));
             left[r] -= n;
         }
+    }
+    if termination == Termination::Completed && is_over() {
+        termination = Termination::TimeLimit;
     }
     for (r, parts) in parts.iter_mut().enumerate() {
         if left[r] > 0 {
@@ -208,7 +212,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Whole instances of each request for this server.
-    fn fill(&mut self, params: &NeuroParams) -> Result<Vec<u32>> {
+    fn fill(&mut self, params: &NeuroParams, until: Option<Instant>) -> Result<Vec<u32>> {
         let program = Program {
             relaxed: self.relaxed,
             weights: &self.weights,
@@ -217,7 +221,8 @@ impl<'a> Visit<'a> {
             whole: &self.whole,
             most: self.whole.iter().zip(&self.left).map(|(whole, left)| left / whole).collect(),
         };
-        let (fractions, evaluations) = program.solve(&ProgramParams { rounds: params.rounds, steps: params.steps })?;
+        let (fractions, evaluations) =
+            program.solve(&ProgramParams { rounds: params.rounds, steps: params.steps, until })?;
         self.evaluations += evaluations;
         let mut n: Vec<f64> = fractions.iter().zip(&self.whole).map(|(z, whole)| z * whole).collect();
         n.iter_mut().filter(|n| **n < NOTHING).for_each(|n| *n = 0.0);

@@ -13,6 +13,8 @@
 //! - R. Andreani, E. G. Birgin, J. M. Martínez, M. L. Schuverdt, "On augmented Lagrangian methods with general lower-level constraints",
 //!   SIAM Journal on Optimization 18(4), 2007, doi:10.1137/060654797.
 
+use std::time::Instant;
+
 use super::relaxed::Relaxed;
 use crate::Result;
 
@@ -34,6 +36,14 @@ pub(super) struct ProgramParams {
     pub(super) rounds: usize,
     /// Steps of a round.
     pub(super) steps: usize,
+    /// When to leave it at what has been found.
+    pub(super) until: Option<Instant>,
+}
+
+impl ProgramParams {
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
 }
 
 /// Violation of the constraints that counts as none.
@@ -65,7 +75,7 @@ impl Program<'_> {
         let mut multipliers = vec![0.0; z.len() + 1];
         let (mut penalty, mut before, mut evaluations) = (10.0, f64::INFINITY, 0);
         for _ in 0..params.rounds {
-            let (next, count) = self.descend(z, &multipliers, penalty, params.steps)?;
+            let (next, count) = self.descend(z, &multipliers, penalty, params)?;
             z = next;
             evaluations += count + 1;
             let point = self.at(&z)?;
@@ -76,7 +86,7 @@ impl Program<'_> {
                 moved = moved.max((next - *multiplier).abs());
                 *multiplier = next;
             }
-            if violation <= FEASIBLE && moved <= STATIONARY * penalty {
+            if violation <= FEASIBLE && moved <= STATIONARY * penalty || params.is_over() {
                 break;
             }
             if violation > 0.5 * before {
@@ -133,12 +143,21 @@ impl Program<'_> {
     }
 
     /// Goes down L from `z`.
-    fn descend(&self, mut z: Vec<f64>, multipliers: &[f64], penalty: f64, steps: usize) -> Result<(Vec<f64>, u64)> {
+    fn descend(
+        &self,
+        mut z: Vec<f64>,
+        multipliers: &[f64],
+        penalty: f64,
+        params: &ProgramParams,
+    ) -> Result<(Vec<f64>, u64)> {
         let (mut value, mut gradient) = self.lagrangian(&z, multipliers, penalty)?;
         let mut evaluations = 1;
         let mut length = 0.1;
         let mut values = vec![value];
-        for _ in 0..steps {
+        for _ in 0..params.steps {
+            if params.is_over() {
+                break;
+            }
             let direction: Vec<f64> = z
                 .iter()
                 .zip(&gradient)
