@@ -83,7 +83,7 @@ fn train_predict_evaluate() {
     }
 
     let missing = neuro(folder, &["predict", "c"], "");
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(2));
     std::fs::write(folder.join("ss/weights.safetensors"), b"cut").unwrap();
     let broken = neuro(folder, &["predict", "ss"], "");
     assert_eq!(broken.status.code(), Some(2));

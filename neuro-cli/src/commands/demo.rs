@@ -109,10 +109,11 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::SeedArgs;
 
     #[test]
     fn every_step_is_a_command_even_in_a_folder_with_an_odd_name() {
-        let args = DemoArgs { out: "my demo's".into(), seed: 3, runs: 7 };
+        let args = DemoArgs { out: "my demo's".into(), seed: SeedArgs { seed: 3 }, runs: 7 };
         for (about, command) in STEPS {
             let words: Vec<String> = command.split_whitespace().map(|word| filled(word, &args)).collect();
             Args::try_parse_from(&words).unwrap_or_else(|e| unreachable!("{about}: {e}"));

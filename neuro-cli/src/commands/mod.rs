@@ -95,10 +95,11 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 | UnsuitedProfiler { .. }
         )
     });
-    // A file or folder that was named and is not there.
-    let is_absent = error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-    });
+    // A file or folder that was named and is not there; what a target lacks is no input.
+    let is_absent = cluster.is_none()
+        && error.chain().any(|cause| {
+            cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        });
     if is_input || is_absent {
         return ExitCode::from(2);
     }
