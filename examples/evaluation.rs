@@ -179,7 +179,8 @@ fn call(neuro: &Path, line: &str, log: &mut Vec<Line>) -> Result<String> {
     log.push((format!("neuro {line}"), started.elapsed().as_secs_f64()));
     if !matches!(output.status.code(), Some(0 | 3)) {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        bail!("neuro {line}: {}", complaint.trim());
+        // Where the command stands on this machine is nobody's business.
+        bail!("neuro {line}: {}", complaint.trim().replace(&neuro.display().to_string(), "neuro"));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -73,7 +73,7 @@ fn faults_are_told_beside_what_is_good_or_end_it() {
     assert!(String::from_utf8_lossy(&tolerant.stdout).contains("1 runs added"));
     assert_eq!(
         neuro(&["ingest", &folder.path().join("none").display().to_string(), "--out", &out]).status.code(),
-        Some(1)
+        Some(2)
     );
     fs::create_dir_all(folder.path().join("empty")).unwrap();
     assert_eq!(

@@ -88,6 +88,8 @@ impl Master {
             self.lp.solve(f64::INFINITY);
             let mut prices = self.lp.values();
             let most = prices.split_off(self.requests);
+            // A basic variable may lie outside its bounds by rounding; a price may not.
+            (0..self.requests).for_each(|r| prices[r] = prices[r].clamp(0.0, self.lp.upper(r)));
             let mut is_done = true;
             for (g, group) in groups.iter().enumerate() {
                 let class = &classes[group.class];
