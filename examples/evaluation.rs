@@ -54,6 +54,18 @@ pub struct Evaluation {
     pub budget: f64,
 }
 
+/// An evaluation of minutes.
+const SMALL: [&str; 8] = [
+    "--out=neuro-orchestrate/results",
+    "--work=neuro-orchestrate",
+    "--runs=400",
+    "--rounds=2",
+    "--plans=40",
+    "--servers=2,4",
+    "--seeds=1",
+    "--budget=200",
+];
+
 const SCENARIOS: [&str; 3] = ["s1", "s2", "s3"];
 const KINDS: [&str; 2] = ["edge-a", "edge-b"];
 /// Seconds of a simulated run.
@@ -131,6 +143,13 @@ const ABLATIONS: [Contender; 4] = [
 ];
 
 impl Evaluation {
+    /// What fits into five minutes, with options that replace what it is made of.
+    pub fn small(given: Vec<String>) -> Self {
+        let name = |option: &str| option.split('=').next().unwrap_or(option).to_owned();
+        let kept = SMALL.map(str::to_owned).into_iter().filter(|option| !given.iter().any(|g| name(g) == name(option)));
+        Self::parse_from(std::iter::once("orchestrate".to_owned()).chain(kept).chain(given.clone()))
+    }
+
     /// Does it.
     ///
     /// # Errors
@@ -861,5 +880,11 @@ mod tests {
     fn a_description_stands_in_its_picture() {
         let svg = described("<svg width=\"1\"><g/></svg>", "a < b");
         assert_eq!(svg, "<svg width=\"1\">\n<desc>a &lt; b.</desc><g/></svg>");
+    }
+
+    #[test]
+    fn the_small_evaluation_is_one_and_takes_other_options() {
+        let small = Evaluation::small(vec!["--servers=6".into(), "--per-server=2".into()]);
+        assert_eq!((small.runs, small.servers, small.per_server), (400, vec![6], 2.0));
     }
 }
