@@ -55,6 +55,8 @@ pub(super) fn y_ends(axis: &Axis, panels: &[Panel]) -> (f64, f64) {
     let Some((low, high)) = extent(measured.chain(levels)).or_else(|| extent(lines())) else {
         return (0.0, 1.0);
     };
+    // What was measured as positive is not drawn below zero for the sake of a line.
+    let positive = low >= 0.0;
     let slack = 0.5 * (high - low);
     let reach = lines().map(|y| y.clamp(low - slack, high + slack));
     let (low, high) = extent(reach.chain([low, high])).unwrap_or((low, high));
@@ -62,7 +64,7 @@ pub(super) fn y_ends(axis: &Axis, panels: &[Panel]) -> (f64, f64) {
     let least = if axis.logarithmic { 0.0 } else { 0.1 * low.abs().max(high.abs()) };
     let missing = (least - (high - low)).max(0.0);
     let (padded_low, padded_high) = padded(low - 0.5 * missing, high + 0.5 * missing, 0.06);
-    (if low >= 0.0 && !axis.logarithmic { padded_low.max(0.0) } else { padded_low }, padded_high)
+    (if positive && !axis.logarithmic { padded_low.max(0.0) } else { padded_low }, padded_high)
 }
 
 /// The range with a share of its width on either side, and some width in any case.
@@ -72,12 +74,13 @@ fn padded(low: f64, high: f64, share: f64) -> (f64, f64) {
     (low - pad, high + pad)
 }
 
-pub(super) fn ticks(axis: &Axis, scale: &Scale) -> Vec<(f64, String)> {
+/// Round values on the axis with their labels; `whole` numbers only, if so.
+pub(super) fn ticks(axis: &Axis, scale: &Scale, whole: bool) -> Vec<(f64, String)> {
     if !axis.names.is_empty() {
         return axis.names.iter().enumerate().map(|(i, name)| (i as f64, name.clone())).collect();
     }
     if !axis.logarithmic {
-        return scale.ticks(5);
+        return scale.ticks(6, whole);
     }
     let (low, high) = (scale.low.floor().max(-300.0) as i32, scale.high.ceil().min(300.0) as i32);
     let steps: &[f64] = if scale.high - scale.low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::super::canvas::{Canvas, Colour, INK, PALETTE, TextLook, text_width};
-use super::Panel;
+use super::{Panel, Series};
 
 /// The shape of measured points, so that series are told apart without their colours.
 #[derive(Clone, Copy)]
@@ -25,16 +25,17 @@ impl Marker {
     }
 }
 
-/// What an entry of the legend explains.
-pub(super) enum Entry {
-    /// A series of points.
-    Points(String),
-    /// A series that is a line alone.
-    Line(String),
+/// A series that the legend explains.
+pub(super) struct Entry {
+    pub(super) name: String,
+    /// Whether it has points, or is a line alone.
+    marked: bool,
 }
 
 pub(super) struct Legend {
-    pub(super) labels: Vec<String>,
+    /// All series, with nothing to show too: one of the same chart with other data has the same looks.
+    names: Vec<String>,
+    /// Those that show something.
     pub(super) entries: Vec<Entry>,
 }
 
@@ -45,18 +46,19 @@ impl Legend {
     pub(super) fn of(panels: &[Panel]) -> Self {
         let all_series = || panels.iter().flat_map(|panel| &panel.series);
         let mut seen = BTreeSet::new();
-        let labels: Vec<String> =
-            all_series().map(|series| series.name.clone()).filter(|label| seen.insert(label.clone())).collect();
-        let has_points = |label: &String| all_series().any(|s| &s.name == label && !s.points.is_empty());
-        let entry = |label: &String| {
-            if has_points(label) { Entry::Points(label.clone()) } else { Entry::Line(label.clone()) }
+        let names: Vec<String> =
+            all_series().map(|series| series.name.clone()).filter(|name| seen.insert(name.clone())).collect();
+        let entry = |name: &String| {
+            let has = |shown: fn(&Series) -> bool| all_series().any(|series| &series.name == name && shown(series));
+            let marked = has(|series| !series.points.is_empty());
+            (marked || has(|series| !series.line.is_empty())).then(|| Entry { name: name.clone(), marked })
         };
-        let entries = labels.iter().map(entry).collect();
-        Self { labels, entries }
+        let entries = names.iter().filter_map(entry).collect();
+        Self { names, entries }
     }
 
-    pub(super) fn look_of(&self, label: &str) -> (Colour, Marker) {
-        let index = self.labels.iter().position(|known| known == label).unwrap_or(0);
+    pub(super) fn look_of(&self, name: &str) -> (Colour, Marker) {
+        let index = self.names.iter().position(|known| known == name).unwrap_or(0);
         (PALETTE[index % PALETTE.len()], Marker::ALL[index % Marker::ALL.len()])
     }
 
@@ -64,8 +66,8 @@ impl Legend {
     pub(super) fn places(&self, width: f64) -> Vec<(f64, usize)> {
         let (mut x, mut row) = (0.0, 0);
         let mut places = Vec::new();
-        for label in &self.labels {
-            let needed = Self::SAMPLE + text_width(label, 11.5) + 14.0;
+        for entry in &self.entries {
+            let needed = Self::SAMPLE + text_width(&entry.name, 11.5) + 14.0;
             if x > 0.0 && x + needed > width {
                 (x, row) = (0.0, row + 1);
             }
@@ -77,12 +79,11 @@ impl Legend {
 
     pub(super) fn draw(&self, canvas: &mut Canvas, entry: &Entry, x: f64, y: f64) {
         let sample = Self::SAMPLE - 8.0;
-        let (Entry::Points(label) | Entry::Line(label)) = entry;
-        let (colour, marker) = self.look_of(label);
+        let (colour, marker) = self.look_of(&entry.name);
         canvas.line(&[(x, y), (x + sample, y)], 1.8, colour);
-        if matches!(entry, Entry::Points(_)) {
+        if entry.marked {
             marker.draw(canvas, x + sample / 2.0, y, colour);
         }
-        canvas.text(x + Self::SAMPLE, y, label, TextLook { colour: INK, ..TextLook::new(11.5) });
+        canvas.text(x + Self::SAMPLE, y, &entry.name, TextLook { colour: INK, ..TextLook::new(11.5) });
     }
 }

@@ -188,7 +188,7 @@ impl Chart {
             })
         };
         let panels = self.panels.iter().zip(self.y_ends()).map(picture).collect();
-        let colours = legend.labels.iter().map(|label| (label.clone(), legend.look_of(label).0));
+        let colours = legend.entries.iter().map(|entry| (entry.name.clone(), legend.look_of(&entry.name).0));
         Parts { legend: colours.collect(), panels }
     }
 
@@ -219,12 +219,14 @@ impl Chart {
         let across = Scale::new(x_ends(&self.x, &self.panels), frame.left, frame.right);
         let up = Scale::new(y_ends, frame.bottom, frame.top);
         let tick = TextLook { colour: GREY, ..TextLook::new(10.5) };
-        for (at, label) in ticks(&self.y, &up) {
+        for (at, label) in ticks(&self.y, &up, false) {
             let y = up.pixel(at);
             canvas.line(&[(frame.left, y), (frame.right, y)], 0.7, LIGHT_GREY);
             canvas.text(frame.left - 6.0, y, &label, TextLook { align: Align::Right, ..tick });
         }
-        let marks = ticks(&self.x, &across);
+        let points = || self.panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
+        let whole = points().next().is_some() && points().all(|point| point.x.fract() == 0.0);
+        let marks = ticks(&self.x, &across, whole);
         let room = inside / marks.len().max(1) as f64;
         for (at, label) in marks {
             let x = across.pixel(at);
@@ -248,9 +250,16 @@ impl Chart {
         for reference in &panel.references {
             space.draw_reference(canvas, reference);
         }
-        for series in &panel.series {
+        // Whiskers of series measured at the same x stand side by side.
+        let shift = |index: usize, series: &Series| {
+            let whiskers = series.points.iter().any(|point| point.interval.is_some());
+            if whiskers { 3.0 * (index as f64 - 0.5 * (panel.series.len() - 1) as f64) } else { 0.0 }
+        };
+        for (index, series) in panel.series.iter().enumerate() {
             let (colour, _) = legend.look_of(&series.name);
-            for piece in space.visible_pieces(&series.line) {
+            let shift = shift(index, series);
+            for mut piece in space.visible_pieces(&series.line) {
+                piece.iter_mut().for_each(|(x, _)| *x += shift);
                 if series.points.is_empty() {
                     canvas.mark(&series.name, |canvas| canvas.line(&piece, 1.8, colour));
                 } else {
@@ -260,9 +269,7 @@ impl Chart {
         }
         for (index, series) in panel.series.iter().enumerate() {
             let (colour, marker) = legend.look_of(&series.name);
-            // Whiskers of series measured at the same x stand side by side.
-            let whiskers = series.points.iter().any(|point| point.interval.is_some());
-            let shift = if whiskers { 3.0 * (index as f64 - 0.5 * (panel.series.len() - 1) as f64) } else { 0.0 };
+            let shift = shift(index, series);
             for point in series.points.iter().filter(|point| space.holds(point)) {
                 let (x, y) = (space.x_pixel(point.x) + shift, space.y_pixel(point.y));
                 canvas.mark(&self.tip(&series.name, point), |canvas| {

@@ -62,7 +62,8 @@ impl Space<'_> {
                 let at = coordinate(self.y, *value);
                 if (up.low..=up.high).contains(&at) {
                     canvas.dashes(&[(left, up.pixel(at)), (right, up.pixel(at))], GREY);
-                    canvas.text(right - 4.0, up.pixel(at) - 7.0, name, TextLook { align: Align::Right, ..look });
+                    let middle = 0.5 * (left + right);
+                    canvas.text(middle, up.pixel(at) - 7.0, name, TextLook { align: Align::Middle, ..look });
                 }
             }
             Reference::Position(value, name) => {
