@@ -172,7 +172,7 @@ impl Page {
         }
     }
 
-    /// Opens what is folded away until it is asked for, or printed.
+    /// Opens what is folded away until it is asked for; pictures in it are printed all the same.
     pub(super) fn folded(&mut self, summary: &str, open: bool) {
         let open = if open { " open" } else { "" };
         self.add(&format!("<details{open}><summary>{}</summary>\n", escape(summary)));
