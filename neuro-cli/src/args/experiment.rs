@@ -7,7 +7,7 @@ use neuro_data::scenario::Scenario;
 
 use super::shared::{
     CatalogueArgs, JobsArgs, KubeArgs, LockArgs, OutputArgs, PhaseArgs, PlanArgs, ProfileArgs, SeedArgs, ServersArgs,
-    SimArgs, TargetKind, ThreadsArgs, probability,
+    SimArgs, TargetKind, ThreadsArgs, positive, probability,
 };
 
 #[derive(Debug, Subcommand)]
@@ -42,7 +42,7 @@ pub(crate) enum Experiment {
         #[arg(long, default_value_t = 10)]
         runs: u32,
         /// Memory to fill, GB [default: 4; simulated: 28]
-        #[arg(long)]
+        #[arg(long, value_parser = positive)]
         memory: Option<f64>,
         /// Share of the runs that fill only a part of it, 0 to 1; how much is drawn.
         #[arg(long, default_value_t = 0.0, value_parser = probability)]
