@@ -19,39 +19,74 @@ struct Measure {
     title: &'static str,
     label: &'static str,
     logarithmic: bool,
-    of: fn(&ScalingRow) -> Option<f64>,
+    of: Quantity,
+}
+
+/// What a row says of it.
+enum Quantity {
+    /// A figure, of which the mean over instances is shown.
+    Mean(fn(&ScalingRow) -> Option<f64>),
+    /// So many of so many: a share in percent, of all instances together.
+    Share(fn(&ScalingRow) -> Option<(f64, f64)>),
+}
+
+impl Quantity {
+    /// The value of some rows, and its 95 % interval: Student's of a mean, of two rows or more, and Wilson's of a share.
+    fn of(&self, rows: &[&ScalingRow]) -> Option<(f64, Option<(f64, f64)>)> {
+        match self {
+            Self::Mean(value) => {
+                let values: Vec<f64> = rows.iter().filter_map(|row| value(row)).collect();
+                let (mean, half) = mean_and_half_width(&values)?;
+                Some((mean, half.map(|half| (mean - half, mean + half))))
+            }
+            Self::Share(count) => {
+                let counts = rows.iter().filter_map(|row| count(row));
+                let (hits, of) = counts.fold((0.0, 0.0), |(hits, all), (h, a)| (hits + h, all + a));
+                let (low, high) = wilson(hits, of)?;
+                Some((100.0 * hits / of, Some((100.0 * low, 100.0 * high))))
+            }
+        }
+    }
+}
+
+fn served(row: &ScalingRow) -> Option<(f64, f64)> {
+    Some((row.served?, row.requests as f64))
+}
+
+fn broken(row: &ScalingRow) -> Option<(f64, f64)> {
+    Some((row.violated?, row.served?))
 }
 
 const MEASURES: [Measure; 6] = [
-    Measure { name: "revenue", title: "Revenue", label: "revenue", logarithmic: false, of: |row| row.revenue },
+    Measure { name: "revenue", title: "Revenue", label: "revenue", logarithmic: false, of: Quantity::Mean(|row| row.revenue) },
     Measure {
         name: "revenue-kept",
         title: "Revenue of the promises that were kept in replay",
         label: "revenue kept",
         logarithmic: false,
-        of: |row| row.revenue_kept,
+        of: Quantity::Mean(|row| row.revenue_kept),
     },
     Measure {
         name: "acceptance",
         title: "Acceptance",
         label: "requests served, %",
         logarithmic: false,
-        of: |row| Some(100.0 * row.served? / row.requests as f64),
+        of: Quantity::Share(served),
     },
-    Measure { name: "seconds", title: "Execution time", label: "seconds", logarithmic: true, of: |row| row.seconds },
+    Measure { name: "seconds", title: "Execution time", label: "seconds", logarithmic: true, of: Quantity::Mean(|row| row.seconds) },
     Measure {
         name: "violations",
         title: "Promises broken in replay",
         label: "of the requests served, %",
         logarithmic: false,
-        of: |row| Some(100.0 * row.violated? / row.served.filter(|served| *served > 0.0)?),
+        of: Quantity::Share(broken),
     },
     Measure {
         name: "gap",
         title: "Proved gap",
         label: "(bound − revenue) / revenue, %",
         logarithmic: false,
-        of: |row| row.gap.map(|gap| 100.0 * gap),
+        of: Quantity::Mean(|row| row.gap.map(|gap| 100.0 * gap)),
     },
 ];
 
@@ -59,15 +94,18 @@ pub(super) fn show(page: &mut Page, path: &Path, rows: &[ScalingRow]) {
     page.section(&format!("Methods compared {}", named(path)));
     let seeds: BTreeSet<u64> = rows.iter().map(|row| row.seed).collect();
     page.paragraph(&match seeds.len() {
-        1 => "One seed, and so no intervals.".to_owned(),
-        count => format!("Means over {count} seeds; the whiskers are 95 % intervals of the mean (Student's t)."),
+        1 => "One seed. The whiskers of shares are Wilson's 95 % intervals, as if requests were independent.".to_owned(),
+        count => format!(
+            "Means over {count} seeds with 95 % intervals of the mean (Student's t); shares of all their requests together with \
+             Wilson's, as if requests were independent."
+        ),
     });
     for measure in &MEASURES {
-        if rows.iter().any(|row| (measure.of)(row).is_some()) {
+        if measure.of.of(&rows.iter().collect::<Vec<_>>()).is_some() {
             page.chart(&format!("scaling-{}", measure.name), &chart(measure, rows));
         }
     }
-    page.table("Means over the seeds", &HEADER, means(rows));
+    page.table("Means over the seeds, and shares of all their requests", &HEADER, means(rows));
     let faults: Vec<Vec<Cell>> = rows
         .iter()
         .filter_map(|row| {
@@ -87,19 +125,19 @@ fn chart(measure: &Measure, rows: &[ScalingRow]) -> Chart {
             let of = |row: &&ScalingRow| row.scenario == scenario && row.method == method;
             let servers: BTreeSet<usize> = rows.iter().filter(of).map(|row| row.servers).collect();
             let points = servers.into_iter().filter_map(|servers| {
-                let at = rows.iter().filter(of).filter(|row| row.servers == servers);
-                let (mean, half) = mean_and_half_width(&at.filter_map(measure.of).collect::<Vec<_>>())?;
+                let at: Vec<&ScalingRow> = rows.iter().filter(of).filter(|row| row.servers == servers).collect();
+                let (y, interval) = measure.of.of(&at)?;
                 // Nothing here can be negative, and a logarithmic axis has no zero.
-                let least = if measure.logarithmic { mean / 100.0 } else { 0.0 };
-                let interval = half.map(|half| ((mean - half).max(least), mean + half));
-                Some(Point { x: servers as f64, y: mean, interval })
+                let least = if measure.logarithmic { y / 100.0 } else { 0.0 };
+                Some(Point { x: servers as f64, y, interval: interval.map(|(low, high)| (low.max(least), high)) })
             });
             Series::measured(method, points.collect())
         });
         Panel { title: scenario.to_owned(), series: series.collect(), references: Vec::new() }
     };
     let axis = |label: &str| Axis { label: label.to_owned(), ..Axis::default() };
-    let y = Axis { logarithmic: measure.logarithmic, ..axis(measure.label) };
+    let ends = matches!(measure.of, Quantity::Share(_)).then_some((0.0, 100.0));
+    let y = Axis { logarithmic: measure.logarithmic, ends, ..axis(measure.label) };
     Chart::row(measure.title, axis("servers"), y, scenarios(rows).into_iter().map(panel).collect())
 }
 
@@ -133,6 +171,7 @@ fn means(rows: &[ScalingRow]) -> Vec<Vec<Cell>> {
                     let values: Vec<f64> = of.iter().filter_map(|row| value(row)).collect();
                     mean_and_half_width(&values).map(|(mean, _)| mean)
                 };
+                let share = |count| Quantity::Share(count).of(&of).map(|(share, _)| share / 100.0);
                 table.push(vec![
                     Cell::text(scenario),
                     Cell::count(*servers as u64),
@@ -141,9 +180,9 @@ fn means(rows: &[ScalingRow]) -> Vec<Vec<Cell>> {
                     Cell::figure(mean(|row| row.revenue), 1),
                     Cell::figure(mean(|row| row.bound), 1),
                     Cell::percent(mean(|row| row.gap), 2),
-                    Cell::percent(mean(|row| Some(row.served? / row.requests as f64)), 1),
+                    Cell::percent(share(served), 1),
                     Cell::seconds(mean(|row| row.seconds)),
-                    Cell::percent(mean(|row| Some(row.violated? / row.served.filter(|served| *served > 0.0)?)), 1),
+                    Cell::percent(share(broken), 1),
                     Cell::figure(mean(|row| row.revenue_kept), 1),
                 ]);
             }
@@ -182,9 +221,42 @@ fn mean_and_half_width(values: &[f64]) -> Option<(f64, Option<f64>)> {
     Some((mean, half))
 }
 
+/// Wilson's 95 % interval of a share; `None` of none (E. B. Wilson, "Probable inference, the law of succession, and statistical
+/// inference", *Journal of the American Statistical Association* 22(158), 1927, doi:10.1080/01621459.1927.10502953).
+fn wilson(hits: f64, of: f64) -> Option<(f64, f64)> {
+    const Z: f64 = 1.96;
+    if of <= 0.0 {
+        return None;
+    }
+    let (share, square) = (hits / of, Z * Z / of);
+    let middle = (share + square / 2.0) / (1.0 + square);
+    let half = Z * (share * (1.0 - share) / of + square / of / 4.0).sqrt() / (1.0 + square);
+    Some(((middle - half).max(0.0), (middle + half).min(1.0)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::mean_and_half_width;
+    use super::*;
+
+    #[test]
+    fn shares_are_pooled_and_their_intervals_stay_within_them() {
+        // Of Wilson's formula by hand: 5 of 100, z = 1.96.
+        let (low, high) = wilson(5.0, 100.0).unwrap();
+        assert!((low - 0.021_54).abs() < 1e-5 && (high - 0.111_75).abs() < 1e-5, "{low} {high}");
+        assert_eq!(wilson(0.0, 0.0), None);
+        let row = |served: f64, violated: f64| -> ScalingRow {
+            serde_json::from_value(serde_json::json!({
+                "scenario": "s1", "servers": 1, "requests": 20, "seed": 1, "method": "m", "served": served, "violated": violated,
+            }))
+            .unwrap()
+        };
+        let (one, other, none) = (row(1.0, 1.0), row(9.0, 4.0), row(0.0, 0.0));
+        let (share, interval) = Quantity::Share(broken).of(&[&one, &other, &none]).unwrap();
+        let (low, high) = interval.unwrap();
+        assert!(share == 50.0 && low > 0.0 && high < 100.0, "{share} {low} {high}");
+        assert_eq!(Quantity::Share(broken).of(&[&one]).unwrap().1.unwrap().1, 100.0);
+        assert!(Quantity::Share(broken).of(&[&none]).is_none());
+    }
 
     #[test]
     fn intervals_are_students() {
