@@ -342,6 +342,35 @@ mod tests {
     }
 
     #[test]
+    fn margins_are_taken_anew_from_runs_that_were_not_seen() {
+        let set = synthetic::training_set(400, 0.05, 7);
+        let params = FitParams {
+            folds: FoldParams { test: 0.5, ..FoldParams::default() },
+            miss_rate: None,
+            ..FitParams::default()
+        };
+        let recipe = Recipe::ServerState(ServerStateParams { steps: 300, ..ServerStateParams::default() });
+        let bundle = fit(&set, &recipe, &params, None, &mut ()).unwrap().bundle;
+        let folds = set.folds(&params.folds).unwrap();
+        let anew = recalibrate(bundle.clone(), &set, 0.1).unwrap();
+        assert_eq!(anew.model(), bundle.model());
+        let margins = anew.profile().margins.as_ref().unwrap();
+        assert_eq!((margins.runs, margins.miss_rate), (folds.test.len(), 0.1));
+        let utilisation = Utilisation::fit(&set, &folds.train).unwrap();
+        let broken = |runs: &[usize]| {
+            summarise(&judge(&anew, Some(margins), &set, runs, &utilisation).unwrap()).unwrap().broken_rate
+        };
+        // The order statistic leaves a tenth, less one tenant of each application, of the very runs that it was taken from.
+        assert!((0.08..=0.1).contains(&broken(&folds.test)), "{}", broken(&folds.test));
+        assert_eq!(anew.profile().data.used.len(), 400);
+        assert!(matches!(recalibrate(anew.clone(), &set, 0.1), Err(Error::NoRuns { .. })));
+        // What is promised stays the same where the headroom is part of the network.
+        let server = set.runs[folds.test[0]].server();
+        let (one, other) = (anew.promises(&server).unwrap(), anew.with_headroom().promises(&server).unwrap());
+        assert!(one.iter().flatten().zip(other.iter().flatten()).all(|(a, b)| (a / b - 1.0).abs() < 1e-12));
+    }
+
+    #[test]
     fn the_best_of_several_seeds_is_kept() {
         let set = synthetic::training_set(80, 0.0, 6);
         let params = FitParams { seeds: 3, ..FitParams::default() };

@@ -201,6 +201,58 @@ fn margin(ratios: &mut [f64], miss_rate: f64, least: f64) -> AppMargin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profiler::LogTimes;
+    use crate::training_set::TenantSample;
+    use neuro_data::RunKind;
+
+    /// T = 1 / (1 − u) s of a server with the utilisation u = Σn / 20, as far as u = 0.95.
+    struct Queue {
+        apps: Vec<String>,
+        /// By what the load is misjudged.
+        sees: f64,
+    }
+
+    impl Profiler for Queue {
+        fn apps(&self) -> &[String] {
+            &self.apps
+        }
+
+        fn log_times(&self, server: &[Load]) -> Result<Vec<LogTimes>> {
+            let busy: f64 = server.iter().map(|load| load.instances / 20.0).sum();
+            Ok(vec![[-(1.0 - (self.sees * busy).min(0.95)).ln(); 3]; server.len()])
+        }
+    }
+
+    #[test]
+    fn an_error_of_load_becomes_headroom_and_no_factor() {
+        let queue = |sees| Queue { apps: vec!["a".to_owned()], sees };
+        let run = |n: u32| {
+            let load = Load { app: 0, instances: f64::from(n), rate: 1.0 };
+            let seconds = queue(1.1).log_times(&[load]).unwrap()[0].map(|log| Some(log.exp()));
+            let tenant = TenantSample {
+                id: "t".to_owned(),
+                load,
+                seconds,
+                errors: [None; 3],
+                longer_than_s: None,
+                counters: [None; 3],
+            };
+            RunSample { run_id: format!("r{n}"), kind: RunKind::Replay, tenants: vec![tenant] }
+        };
+        // As many runs near the knee as far from it.
+        let runs: Vec<RunSample> = (0..5).flat_map(|_| (1..=16).map(run)).collect();
+        let runs: Vec<&RunSample> = runs.iter().collect();
+        let (model, apps) = (queue(1.0), ["a".to_owned()]);
+        let plain = Margins::of_apps(&model, &apps, &runs, 0.05, 1.0).unwrap();
+        // At n = 16: (1 − 0.8) / (1 − 0.88).
+        assert!((plain.factor("a", Sla::P95) - 0.2 / 0.12).abs() < 1e-9, "{plain:?}");
+        let found = Margins::with_headroom(&model, &apps, &runs, 0.05).unwrap();
+        assert_eq!(found.headroom, 0.1);
+        assert!((found.factor("a", Sla::Mean) - 1.0).abs() < 1e-9, "{found:?}");
+        // A profiler that is right needs none.
+        let right = Margins::with_headroom(&queue(1.1), &apps, &runs, 0.05).unwrap();
+        assert_eq!((right.headroom, right.factor("a", Sla::P75)), (0.0, 1.0));
+    }
 
     #[test]
     fn the_factor_is_an_order_statistic() {

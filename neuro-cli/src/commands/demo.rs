@@ -52,8 +52,14 @@ const STEPS: [(&str, &str); 25] = [
         "neuro run planned --target sim --scenarios s1 --servers 8 --plans 60 --duration 300 --seed SEED+1 \
          --profile edge-a=OUT/profiler-a --profile edge-b=OUT/profiler-b --out OUT/planned-1",
     ),
-    ("put that beside the random runs,", "neuro ingest OUT/planned-1/runs OUT/edge-a/runs OUT/edge-b/runs --out OUT/data"),
-    ("and learn again, for the one kind of server", "neuro train OUT/data --server edge-a --all-kinds --monotone --out OUT/learned-a"),
+    (
+        "put that beside the random runs,",
+        "neuro ingest OUT/planned-1/runs OUT/edge-a/runs OUT/edge-b/runs --out OUT/data",
+    ),
+    (
+        "and learn again, for the one kind of server",
+        "neuro train OUT/data --server edge-a --all-kinds --monotone --out OUT/learned-a",
+    ),
     ("and for the other.", "neuro train OUT/data --server edge-b --all-kinds --monotone --out OUT/learned-b"),
     (
         "Now it chooses otherwise. Once more:",
@@ -72,10 +78,7 @@ const STEPS: [(&str, &str); 25] = [
         "Margins of what the search chooses, here",
         "neuro train OUT/planned-3/dataset --server edge-a --margins-of OUT/learned-a --out OUT/ready-a",
     ),
-    (
-        "and there.",
-        "neuro train OUT/planned-3/dataset --server edge-b --margins-of OUT/learned-b --out OUT/ready-b",
-    ),
+    ("and there.", "neuro train OUT/planned-3/dataset --server edge-b --margins-of OUT/learned-b --out OUT/ready-b"),
     (
         "The same thirty requests once more.",
         "neuro solve --instance OUT/instance.json --profile edge-a=OUT/ready-a --profile edge-b=OUT/ready-b \

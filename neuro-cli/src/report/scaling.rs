@@ -6,6 +6,7 @@ use std::path::Path;
 use super::inputs::ScalingRow;
 use super::page::{Cell, Page, named};
 use crate::output::{Axis, Chart, Panel, Point, Series};
+use crate::wilson;
 
 /// The 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom, after which the normal one is near enough.
 const STUDENT: [f64; 30] = [
@@ -58,7 +59,13 @@ fn broken(row: &ScalingRow) -> Option<(f64, f64)> {
 }
 
 const MEASURES: [Measure; 6] = [
-    Measure { name: "revenue", title: "Revenue", label: "revenue", logarithmic: false, of: Quantity::Mean(|row| row.revenue) },
+    Measure {
+        name: "revenue",
+        title: "Revenue",
+        label: "revenue",
+        logarithmic: false,
+        of: Quantity::Mean(|row| row.revenue),
+    },
     Measure {
         name: "revenue-kept",
         title: "Revenue of the promises that were kept in replay",
@@ -73,7 +80,13 @@ const MEASURES: [Measure; 6] = [
         logarithmic: false,
         of: Quantity::Share(served),
     },
-    Measure { name: "seconds", title: "Execution time", label: "seconds", logarithmic: true, of: Quantity::Mean(|row| row.seconds) },
+    Measure {
+        name: "seconds",
+        title: "Execution time",
+        label: "seconds",
+        logarithmic: true,
+        of: Quantity::Mean(|row| row.seconds),
+    },
     Measure {
         name: "violations",
         title: "Promises broken in replay",
@@ -221,29 +234,12 @@ fn mean_and_half_width(values: &[f64]) -> Option<(f64, Option<f64>)> {
     Some((mean, half))
 }
 
-/// Wilson's 95 % interval of a share; `None` of none (E. B. Wilson, "Probable inference, the law of succession, and statistical
-/// inference", *Journal of the American Statistical Association* 22(158), 1927, doi:10.1080/01621459.1927.10502953).
-fn wilson(hits: f64, of: f64) -> Option<(f64, f64)> {
-    const Z: f64 = 1.96;
-    if of <= 0.0 {
-        return None;
-    }
-    let (share, square) = (hits / of, Z * Z / of);
-    let middle = (share + square / 2.0) / (1.0 + square);
-    let half = Z * (share * (1.0 - share) / of + square / of / 4.0).sqrt() / (1.0 + square);
-    Some(((middle - half).max(0.0), (middle + half).min(1.0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn shares_are_pooled_and_their_intervals_stay_within_them() {
-        // Of Wilson's formula by hand: 5 of 100, z = 1.96.
-        let (low, high) = wilson(5.0, 100.0).unwrap();
-        assert!((low - 0.021_54).abs() < 1e-5 && (high - 0.111_75).abs() < 1e-5, "{low} {high}");
-        assert_eq!(wilson(0.0, 0.0), None);
         let row = |served: f64, violated: f64| -> ScalingRow {
             serde_json::from_value(serde_json::json!({
                 "scenario": "s1", "servers": 1, "requests": 20, "seed": 1, "method": "m", "served": served, "violated": violated,
