@@ -1,8 +1,15 @@
 //! Large neighbourhood search: ruin a server or two, recreate, keep what is not much worse.
 //!
+//! An iteration takes some tenants from one server or two, or puts a request that waits on one of them and ejects others until all
+//! promises hold; then those taken and some that wait are tried one after another where it ruined. What pays less is kept with
+//! probability exp(−loss / T). The temperature T falls in cycles, each longer than the one before; the first is cold, so that something
+//! good is held early. A cycle begins where the last one ended, or at the best plan.
+//!
 //! P. Shaw, "Using constraint programming and local search methods to solve vehicle routing problems", CP, 1998,
-//! doi:10.1007/3-540-49481-2_30 (the neighbourhood); G. Schrimpf et al., "Record breaking optimization results using the ruin and
-//! recreate principle", Journal of Computational Physics 159(2), 2000, doi:10.1006/jcph.1999.6413 (the acceptance).
+//! doi:10.1007/3-540-49481-2_30 (the neighbourhood); F. Glover, "Ejection chains, reference structures and alternating path methods for
+//! traveling salesman problems", Discrete Applied Mathematics 65, 1996, doi:10.1016/0166-218X(94)00037-E (ejection); G. Schrimpf et al.,
+//! "Record breaking optimization results using the ruin and recreate principle", Journal of Computational Physics 159(2), 2000,
+//! doi:10.1006/jcph.1999.6413 (the acceptance).
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -11,7 +18,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use neuro_data::plan::Plan;
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -28,7 +34,7 @@ pub struct LnsParams {
     pub iterations: Option<u64>,
     /// Workers, each with a search of its own from the greedy plan; at least 1, by default the number of cores.
     pub workers: usize,
-    /// Temperature in mean payments: a loss of as much is accepted with probability 1/e. 0.01 by default.
+    /// Temperature at which a cycle begins, in mean payments: a loss of as much is accepted with probability 1/e. 0.1 by default.
     pub temperature: f64,
     /// Most tenants that are taken from a server at a time, at least 1; 3 by default.
     pub ruin: usize,
@@ -42,7 +48,7 @@ impl Default for LnsParams {
             time: Duration::from_secs(5),
             iterations: None,
             workers: thread::available_parallelism().map_or(1, usize::from),
-            temperature: 0.01,
+            temperature: 0.1,
             ruin: 3,
             seed: 1,
         }
@@ -149,7 +155,7 @@ pub(super) fn search(
 
 /// How often the observer is asked.
 const POLL: Duration = Duration::from_millis(20);
-/// Iterations after which a worker looks at the clock.
+/// Iterations after which a worker looks at the clock, at most.
 const BATCH: u64 = 256;
 
 /// What the workers share.
@@ -173,56 +179,129 @@ impl Shared {
     }
 }
 
+/// Nobody.
+const NONE: u32 = u32::MAX;
+
 /// One worker's search.
 struct Search<'p, 'a> {
     problem: &'p Problem<'a>,
     params: &'p LnsParams,
     rng: ChaCha8Rng,
     servers: Vec<Occupancy>,
-    placement: Placement,
+    /// The server of each request, or [`NONE`].
+    placement: Vec<u32>,
     revenue: f64,
-    /// Best so far.
-    best: (f64, Placement),
-    /// Temperature in payments.
-    temperature: f64,
-    /// Requests that nobody serves, in no order.
-    waiting: Vec<usize>,
+    best: (f64, Vec<u32>),
+    /// Whether the placement has the revenue of the best one, which is not copied yet.
+    is_best: bool,
+    /// Requests that nobody serves, in no order, and the place of each there.
+    waiting: Vec<u32>,
+    place: Vec<u32>,
+    cycle: Cycle,
+    /// By request the last iteration that tried it.
+    tried: Vec<u64>,
+    iteration: u64,
+    freed: Vec<usize>,
+    placed: Vec<(usize, usize)>,
+    /// Requests to try and what speaks for them, the first to be tried last.
+    candidates: Vec<(f64, usize)>,
 }
+
+/// One fall of the temperature.
+struct Cycle {
+    /// Temperatures in payments at its begin and end.
+    hot: f64,
+    cold: f64,
+    done: u64,
+    length: u64,
+}
+
+impl Cycle {
+    /// The next one, after a cold one too.
+    fn next(&mut self, hot: f64) {
+        self.length = (self.length as f64 * GROWTH) as u64 + 1;
+        self.done = 0;
+        self.hot = hot;
+    }
+
+    fn temperature(&self) -> f64 {
+        let share = self.done as f64 / self.length as f64;
+        (self.hot * (self.cold / self.hot).powf(share)).max(f64::MIN_POSITIVE)
+    }
+}
+
+/// Iterations of the first cycle by server.
+const FIRST_CYCLE: u64 = 250;
+/// By how much a cycle is longer than the one before.
+const GROWTH: f64 = 1.5;
+/// The temperature at a cycle's end, in that at its begin.
+const COLD: f64 = 0.03;
+/// Share of the iterations that ruin two servers.
+const PAIRS: f64 = 0.7;
+/// Share of the iterations that eject.
+const EJECTIONS: f64 = 0.3;
+/// Waiting requests that are tried in one iteration.
+const CANDIDATES: usize = 12;
 
 impl<'p, 'a> Search<'p, 'a> {
     fn new(problem: &'p Problem<'a>, params: &'p LnsParams, first: &Placement, worker: usize) -> Result<Self> {
         let requests = &problem.instance().requests;
-        let mut servers: Vec<_> =
-            (0..problem.instance().servers.len()).map(|server| Occupancy::empty(problem, server)).collect();
-        for (request, server) in first.iter().enumerate() {
-            if let Some(server) = server {
-                servers[*server].add(problem, request);
-            }
-        }
+        let count = problem.instance().servers.len();
         let mean = requests.iter().map(|request| request.payment).sum::<f64>() / requests.len().max(1) as f64;
-        let revenue = problem.revenue(first);
+        let cold = COLD * params.temperature * mean;
         let seed = neuro_data::derive_seed(params.seed, &["lns", &worker.to_string()]);
-        Ok(Self {
+        let placement: Vec<u32> = first.iter().map(|server| server.map_or(NONE, |server| server as u32)).collect();
+        let mut search = Self {
             problem,
             params,
             rng: ChaCha8Rng::seed_from_u64(seed),
-            servers,
-            placement: first.clone(),
-            revenue,
-            best: (revenue, first.clone()),
-            temperature: params.temperature * mean,
-            waiting: (0..requests.len()).filter(|request| first[*request].is_none()).collect(),
-        })
+            servers: Vec::new(),
+            revenue: 0.0,
+            best: (0.0, placement.clone()),
+            is_best: true,
+            waiting: Vec::new(),
+            place: Vec::new(),
+            cycle: Cycle { hot: cold, cold, done: 0, length: FIRST_CYCLE * count.max(1) as u64 },
+            tried: vec![0; requests.len()],
+            iteration: 0,
+            freed: Vec::new(),
+            placed: Vec::new(),
+            candidates: Vec::new(),
+            placement,
+        };
+        search.enter();
+        search.best.0 = search.revenue;
+        Ok(search)
+    }
+
+    /// Brings everything else up to date with the placement.
+    fn enter(&mut self) {
+        let count = self.problem.instance().servers.len();
+        self.servers = (0..count).map(|server| Occupancy::empty(self.problem, server)).collect();
+        self.waiting.clear();
+        self.place = vec![NONE; self.placement.len()];
+        self.revenue = 0.0;
+        for request in 0..self.placement.len() {
+            match self.placement[request] {
+                NONE => self.wait(request),
+                server => {
+                    self.servers[server as usize].add(self.problem, request);
+                    self.revenue += self.payment(request);
+                }
+            }
+        }
     }
 
     fn run(mut self, start: Instant, shared: &Shared) -> Result<()> {
         let mut done = 0;
         let nothing_to_do = self.servers.is_empty() || self.placement.is_empty();
+        let mut batch = 1;
         while !nothing_to_do && !shared.stop.load(Ordering::Relaxed) && start.elapsed() < self.params.time {
-            let left = self.params.iterations.map_or(BATCH, |most| BATCH.min(most - done));
+            let left = self.params.iterations.map_or(batch, |most| batch.min(most - done));
             if left == 0 {
                 break;
             }
+            batch = BATCH.min(2 * batch);
             let before = self.best.0;
             for _ in 0..left {
                 self.step()?;
@@ -230,110 +309,198 @@ impl<'p, 'a> Search<'p, 'a> {
             done += left;
             shared.iterations.fetch_add(left, Ordering::Relaxed);
             if self.best.0 > before {
-                shared.offer(self.best.0, &self.best.1);
+                self.keep();
+                shared.offer(self.best.0, &self.best_placement());
             }
         }
-        shared.offer(self.best.0, &self.best.1);
+        self.keep();
+        shared.offer(self.best.0, &self.best_placement());
         Ok(())
+    }
+
+    /// Copies the placement if it is the best.
+    fn keep(&mut self) {
+        if self.is_best {
+            // The sum anew: many differences are not exact.
+            self.revenue = (0..self.placement.len()).filter(|r| self.placement[*r] != NONE).map(|r| self.payment(r)).sum();
+            self.best.0 = self.revenue;
+            self.best.1.copy_from_slice(&self.placement);
+        }
+    }
+
+    fn best_placement(&self) -> Placement {
+        self.best.1.iter().map(|server| (*server != NONE).then_some(*server as usize)).collect()
     }
 
     /// Ruins and recreates one or two servers; takes it back where it is much worse.
     fn step(&mut self) -> Result<()> {
+        self.iteration += 1;
         let count = self.servers.len();
         let first = self.rng.gen_range(0..count);
-        let mut ruined = vec![first];
-        if count > 1 && self.rng.gen_bool(0.5) {
-            ruined.push((first + self.rng.gen_range(1..count)) % count);
+        let mut both = [first; 2];
+        let ruined = if count > 1 && self.rng.gen_bool(PAIRS) {
+            both[1] = (first + self.rng.gen_range(1..count)) % count;
+            &mut both[..]
+        } else {
+            &mut both[..1]
+        };
+        let old: [Option<Occupancy>; 2] = [0, 1].map(|i| ruined.get(i).map(|server| self.servers[*server].clone()));
+        self.freed.clear();
+        self.placed.clear();
+        if !self.waiting.is_empty() && self.rng.gen_bool(EJECTIONS) {
+            self.eject(first)?;
+            // What was ejected is tried on the other one first.
+            ruined.reverse();
+        } else {
+            for server in &*ruined {
+                self.ruin(*server)?;
+            }
+            if self.rng.gen_bool(0.5) {
+                ruined.reverse();
+            }
         }
-        let old: Vec<Occupancy> = ruined.iter().map(|server| self.servers[*server].clone()).collect();
-        let waiting_before = self.waiting.len();
-        let mut freed = Vec::new();
-        for server in &ruined {
-            self.ruin(*server, &mut freed)?;
-        }
-        let mut candidates = self.candidates(&freed, waiting_before);
-        let mut revenue = self.revenue - freed.iter().map(|r| self.payment(*r)).sum::<f64>();
-        let mut placed = Vec::new();
-        while let Some(request) = candidates.pop() {
-            let from = self.rng.gen_range(0..ruined.len());
-            for i in 0..ruined.len() {
-                let server = ruined[(from + i) % ruined.len()];
-                if self.servers[server].try_add(self.problem, request)? {
-                    placed.push((request, server));
+        self.list_candidates();
+        let mut revenue = self.revenue - self.freed.iter().map(|r| self.payment(*r)).sum::<f64>();
+        revenue += self.placed.iter().map(|(r, _)| self.payment(*r)).sum::<f64>();
+        while let Some((_, request)) = self.candidates.pop() {
+            for server in &*ruined {
+                if self.servers[*server].try_add(self.problem, request)? {
+                    self.placed.push((request, *server));
                     revenue += self.payment(request);
                     break;
                 }
             }
         }
         let loss = self.revenue - revenue;
-        let is_accepted =
-            loss <= 0.0 || self.rng.r#gen::<f64>() < (-loss / self.temperature.max(f64::MIN_POSITIVE)).exp();
-        if !is_accepted {
-            for (server, old) in ruined.into_iter().zip(old) {
+        self.cycle.done += 1;
+        let is_accepted = loss <= 0.0 || self.rng.r#gen::<f64>() < (-loss / self.cycle.temperature()).exp();
+        if is_accepted {
+            self.accept(revenue);
+            for server in &*ruined {
+                self.servers[*server].refresh(self.problem);
+            }
+        } else {
+            for old in old.into_iter().flatten() {
+                let server = old.server;
                 self.servers[server] = old;
             }
-            return Ok(());
         }
-        self.revenue = revenue;
-        for request in freed.iter() {
-            self.placement[*request] = None;
-        }
-        for (request, server) in &placed {
-            self.placement[*request] = Some(*server);
-        }
-        self.waiting.extend(freed);
-        let placement = &self.placement;
-        self.waiting.retain(|request| placement[*request].is_none());
-        for server in ruined {
-            self.servers[server].refresh(self.problem);
-        }
-        if revenue > self.best.0 + 1e-9 {
-            // The sum anew: many differences are not exact.
-            self.revenue = self.problem.revenue(&self.placement);
-            self.best = (self.revenue, self.placement.clone());
+        if self.cycle.done >= self.cycle.length {
+            self.turn();
         }
         Ok(())
     }
 
+    fn accept(&mut self, revenue: f64) {
+        if self.is_best && revenue < self.revenue {
+            self.keep();
+            self.is_best = false;
+        }
+        for request in std::mem::take(&mut self.freed) {
+            self.placement[request] = NONE;
+            self.wait(request);
+        }
+        for (request, server) in std::mem::take(&mut self.placed) {
+            self.placement[request] = server as u32;
+            self.serve(request);
+        }
+        self.revenue = revenue;
+        if revenue > self.best.0 + 1e-9 {
+            self.best.0 = revenue;
+            self.is_best = true;
+        }
+    }
+
+    /// Begins the next cycle.
+    fn turn(&mut self) {
+        self.cycle.next(self.cycle.cold / COLD);
+        self.keep();
+        if !self.is_best && self.rng.gen_bool(0.5) {
+            self.placement.copy_from_slice(&self.best.1);
+            self.enter();
+            self.is_best = true;
+        }
+    }
+
     /// Takes some tenants from a server, and those whose promises are broken then: less load can be slower for a neighbour where the
     /// profiler is not monotone.
-    fn ruin(&mut self, server: usize, freed: &mut Vec<usize>) -> Result<()> {
+    fn ruin(&mut self, server: usize) -> Result<()> {
         let occupancy = &mut self.servers[server];
         let most = occupancy.tenants.len().min(self.params.ruin);
         if most > 0 {
             for _ in 0..self.rng.gen_range(1..=most) {
                 let place = self.rng.gen_range(0..occupancy.tenants.len());
-                freed.push(occupancy.remove(self.problem, place));
+                self.freed.push(occupancy.remove(self.problem, place));
             }
         }
         while let Some(place) = occupancy.violator(self.problem)? {
-            freed.push(occupancy.remove(self.problem, place));
+            self.freed.push(occupancy.remove(self.problem, place));
         }
         Ok(())
     }
 
-    /// The requests to try, the first to be tried last in the list: those freed and some that wait, by payment for memory with noise.
-    fn candidates(&mut self, freed: &[usize], waiting: usize) -> Vec<usize> {
-        let some = self.waiting[..waiting].choose_multiple(&mut self.rng, CANDIDATES).copied();
-        let mut candidates: Vec<usize> = some.collect();
-        candidates.extend_from_slice(freed);
+    /// Puts a waiting request on a server and takes others away until there is memory and every promise holds.
+    fn eject(&mut self, server: usize) -> Result<()> {
+        let request = self.waiting[self.rng.gen_range(0..self.waiting.len())] as usize;
+        let gb = self.problem.memory_gb[request];
+        let is_hopeless = gb > self.problem.instance().servers[server].memory_gb;
+        if is_hopeless || self.problem.kind(server).beyond_training[request] {
+            return Ok(());
+        }
+        self.tried[request] = self.iteration;
+        let occupancy = &mut self.servers[server];
+        while !occupancy.has_memory(self.problem, request) && !occupancy.tenants.is_empty() {
+            let place = self.rng.gen_range(0..occupancy.tenants.len());
+            self.freed.push(occupancy.remove(self.problem, place));
+        }
+        occupancy.add(self.problem, request);
+        while !occupancy.holds(self.problem)? {
+            // One of those that were there; without them it must do alone.
+            let others = occupancy.tenants.len() - 1;
+            if others == 0 {
+                occupancy.remove(self.problem, 0);
+                return Ok(());
+            }
+            let place = self.rng.gen_range(0..others);
+            self.freed.push(occupancy.remove(self.problem, place));
+        }
+        self.placed.push((request, server));
+        Ok(())
+    }
+
+    /// The requests to try: those freed and some that wait, by payment or payment for memory, with noise.
+    fn list_candidates(&mut self) {
+        self.candidates.clear();
         let by_memory = self.rng.gen_bool(0.5);
-        let mut keyed: Vec<(f64, usize)> = candidates
-            .into_iter()
-            .map(|request| {
-                let size = if by_memory { self.problem.memory_gb[request] } else { 1.0 };
-                let noise = 0.5 + self.rng.r#gen::<f64>();
-                (noise * self.payment(request) / size, request)
-            })
-            .collect();
-        keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
-        keyed.into_iter().map(|(_, request)| request).collect()
+        for i in 0..self.freed.len() + CANDIDATES.min(self.waiting.len()) {
+            let request = match self.freed.get(i) {
+                Some(request) => *request,
+                None => self.waiting[self.rng.gen_range(0..self.waiting.len())] as usize,
+            };
+            if std::mem::replace(&mut self.tried[request], self.iteration) == self.iteration {
+                continue;
+            }
+            let size = if by_memory { self.problem.memory_gb[request] } else { 1.0 };
+            let noise = 0.5 + self.rng.r#gen::<f64>();
+            self.candidates.push((noise * self.payment(request) / size, request));
+        }
+        self.candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    }
+
+    fn wait(&mut self, request: usize) {
+        self.place[request] = self.waiting.len() as u32;
+        self.waiting.push(request as u32);
+    }
+
+    fn serve(&mut self, request: usize) {
+        let place = std::mem::replace(&mut self.place[request], NONE) as usize;
+        self.waiting.swap_remove(place);
+        if let Some(moved) = self.waiting.get(place) {
+            self.place[*moved as usize] = place as u32;
+        }
     }
 
     fn payment(&self, request: usize) -> f64 {
         self.problem.instance().requests[request].payment
     }
 }
-
-/// Waiting requests that are tried in one step.
-const CANDIDATES: usize = 12;

@@ -82,7 +82,7 @@ pub fn milp(
             break;
         }
         let program = Program::new(problem, &heads, params, &held, slack, left())?;
-        let solution = solver.solve(&program.assignment.model, &SolveOptions { time: left(), nodes: None })?;
+        let solution = solver.solve(&program.assignment.model, &SolveOptions { time: left(), ..SolveOptions::default() })?;
         held.nodes += solution.outcome.nodes;
         termination = solution.outcome.termination;
         if slack == 0.0 {

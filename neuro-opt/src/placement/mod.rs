@@ -33,6 +33,7 @@ mod neuro;
 mod occupancy;
 mod perx;
 mod problem;
+mod published;
 mod rejection;
 mod scaloran;
 mod tenancy;
