@@ -207,7 +207,7 @@ fn solve(
         "first-fit" => placement::first_fit(&problem)?,
         "milp" => {
             let params = placement::MilpParams { time: Some(time), ..Default::default() };
-            placement::milp(&problem, &params, &Cbc, go_on)?
+            placement::milp(&problem, &params, &worker()?, go_on)?.plan
         }
         "neuro" => {
             let params = placement::NeuroParams { time: Some(time), ..Default::default() };

@@ -154,7 +154,7 @@ pub(super) fn search(
 }
 
 /// How often the observer is asked.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(5);
 /// Iterations after which a worker looks at the clock, at most.
 const BATCH: u64 = 256;
 
@@ -205,6 +205,9 @@ struct Search<'p, 'a> {
     placed: Vec<(usize, usize)>,
     /// Requests to try and what speaks for them, the first to be tried last.
     candidates: Vec<(f64, usize)>,
+    /// By request its application, and what speaks for each application where all of its requests are tried together.
+    apps: Vec<usize>,
+    favour: Vec<f64>,
 }
 
 /// One fall of the temperature.
@@ -240,6 +243,8 @@ const COLD: f64 = 0.03;
 const PAIRS: f64 = 0.7;
 /// Share of the iterations that eject.
 const EJECTIONS: f64 = 0.3;
+/// Share of the other iterations that ruin by applications.
+const BLOCKS: f64 = 0.15;
 /// Waiting requests that are tried in one iteration.
 const CANDIDATES: usize = 12;
 
@@ -267,8 +272,19 @@ impl<'p, 'a> Search<'p, 'a> {
             freed: Vec::new(),
             placed: Vec::new(),
             candidates: Vec::new(),
+            apps: Vec::new(),
+            favour: Vec::new(),
             placement,
         };
+        let mut known: Vec<&str> = Vec::new();
+        for request in requests {
+            let place = known.iter().position(|app| *app == request.app).unwrap_or(known.len());
+            if place == known.len() {
+                known.push(&request.app);
+            }
+            search.apps.push(place);
+        }
+        search.favour = vec![1.0; known.len()];
         search.enter();
         search.best.0 = search.revenue;
         Ok(search)
@@ -347,19 +363,21 @@ impl<'p, 'a> Search<'p, 'a> {
         let old: [Option<Occupancy>; 2] = [0, 1].map(|i| ruined.get(i).map(|server| self.servers[*server].clone()));
         self.freed.clear();
         self.placed.clear();
+        let mut is_by_app = false;
         if !self.waiting.is_empty() && self.rng.gen_bool(EJECTIONS) {
             self.eject(first)?;
             // What was ejected is tried on the other one first.
             ruined.reverse();
         } else {
+            is_by_app = self.rng.gen_bool(BLOCKS);
             for server in &*ruined {
-                self.ruin(*server)?;
+                if is_by_app { self.ruin_app(*server)? } else { self.ruin(*server)? }
             }
             if self.rng.gen_bool(0.5) {
                 ruined.reverse();
             }
         }
-        self.list_candidates();
+        self.list_candidates(is_by_app);
         let mut revenue = self.revenue - self.freed.iter().map(|r| self.payment(*r)).sum::<f64>();
         revenue += self.placed.iter().map(|(r, _)| self.payment(*r)).sum::<f64>();
         while let Some((_, request)) = self.candidates.pop() {
@@ -439,6 +457,23 @@ impl<'p, 'a> Search<'p, 'a> {
         Ok(())
     }
 
+    /// Takes all tenants of an application from a server, and those whose promises are broken then.
+    fn ruin_app(&mut self, server: usize) -> Result<()> {
+        let occupancy = &mut self.servers[server];
+        if !occupancy.tenants.is_empty() {
+            let app = self.apps[occupancy.tenants[self.rng.gen_range(0..occupancy.tenants.len())]];
+            for place in (0..occupancy.tenants.len()).rev() {
+                if self.apps[occupancy.tenants[place]] == app || self.rng.gen_bool(0.2) {
+                    self.freed.push(occupancy.remove(self.problem, place));
+                }
+            }
+        }
+        while let Some(place) = occupancy.violator(self.problem)? {
+            self.freed.push(occupancy.remove(self.problem, place));
+        }
+        Ok(())
+    }
+
     /// Puts a waiting request on a server and takes others away until there is memory and every promise holds.
     fn eject(&mut self, server: usize) -> Result<()> {
         let request = self.waiting[self.rng.gen_range(0..self.waiting.len())] as usize;
@@ -469,7 +504,13 @@ impl<'p, 'a> Search<'p, 'a> {
     }
 
     /// The requests to try: those freed and some that wait, by payment or payment for memory, with noise.
-    fn list_candidates(&mut self) {
+    fn list_candidates(&mut self, is_by_app: bool) {
+        if is_by_app {
+            // Some come long before others.
+            for favour in &mut self.favour {
+                *favour = 8.0f64.powf(self.rng.gen_range(-1.0..1.0));
+            }
+        }
         self.candidates.clear();
         let by_memory = self.rng.gen_bool(0.5);
         for i in 0..self.freed.len() + CANDIDATES.min(self.waiting.len()) {
@@ -482,6 +523,7 @@ impl<'p, 'a> Search<'p, 'a> {
             }
             let size = if by_memory { self.problem.memory_gb[request] } else { 1.0 };
             let noise = 0.5 + self.rng.r#gen::<f64>();
+            let noise = if is_by_app { noise * self.favour[self.apps[request]] } else { noise };
             self.candidates.push((noise * self.payment(request) / size, request));
         }
         self.candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));

@@ -46,7 +46,7 @@ pub use explain::{BoundChange, Explanation, MemoryChange, PaymentChange, explain
 pub use first_fit::first_fit;
 pub use greedy::greedy;
 pub use lns::{Lns, LnsParams, lns};
-pub use milp::{MilpParams, milp};
+pub use milp::{Milp, MilpParams, milp};
 pub use neuro::{Neuro, NeuroParams, neuro};
 pub use perx::{PerxParams, perx};
 pub use problem::{Problem, Profiles};

@@ -228,7 +228,7 @@ fn the_program_with_networks_finds_what_the_tree_finds() {
             let instance = instance(Scenario::Mixed, 1, 12, 0.7, seed);
             let problem = Problem::new(&instance, &profiles, &catalogue).unwrap();
             let proved = exact(&problem, &Default::default(), &mut go_on).unwrap().plan;
-            let plan = milp(&problem, &MilpParams::default(), &Cbc, &mut go_on).unwrap();
+            let plan = milp(&problem, &MilpParams::default(), &Cbc, &mut go_on).unwrap().plan;
             assert!((plan.objective - proved.objective).abs() < 1e-6, "{seed}{suffix}: {plan:?} {}", proved.objective);
             assert_eq!(plan.termination, "optimal", "seed {seed}{suffix}");
             assert!(audit_holds(&problem, &plan));
@@ -267,7 +267,7 @@ fn the_program_with_networks_finds_what_brute_force_finds_split_or_whole() {
             [(false, brute_force(&instance, &memory_gb, &whole)), (true, brute_force(&instance, &memory_gb, &kept))]
         {
             let params = MilpParams { splits, ..MilpParams::default() };
-            let plan = milp(&problem, &params, &Cbc, &mut go_on).unwrap();
+            let plan = milp(&problem, &params, &Cbc, &mut go_on).unwrap().plan;
             assert!((plan.objective - best).abs() < 1e-6, "seed {seed}, {splits}: {} is not {best}", plan.objective);
             assert!((plan.bound.unwrap() - best).abs() < 1e-4 && audit_holds(&problem, &plan));
         }
