@@ -3,7 +3,8 @@
 //! An iteration takes some tenants from one server or two, or puts a request that waits on one of them and ejects others until all
 //! promises hold; then those taken and some that wait are tried one after another where it ruined. What pays less is kept with
 //! probability exp(−loss / T). The temperature T falls in cycles, each longer than the one before; the first is cold, so that something
-//! good is held early. A cycle begins where the last one ended, or at the best plan.
+//! good is held early. A cycle begins where the last one ended, or at the best plan. Between cycles two servers at a time are emptied,
+//! filled application by application in another order, and searched alone; what pays less in the end is taken back.
 //!
 //! P. Shaw, "Using constraint programming and local search methods to solve vehicle routing problems", CP, 1998,
 //! doi:10.1007/3-540-49481-2_30 (the neighbourhood); F. Glover, "Ejection chains, reference structures and alternating path methods for
@@ -34,9 +35,9 @@ pub struct LnsParams {
     pub iterations: Option<u64>,
     /// Workers, each with a search of its own from the greedy plan; at least 1, by default the number of cores.
     pub workers: usize,
-    /// Temperature at which a cycle begins, in mean payments: a loss of as much is accepted with probability 1/e. 0.1 by default.
+    /// Temperature at which a cycle begins, in mean payments: a loss of as much is accepted with probability 1/e. 0.03 by default.
     pub temperature: f64,
-    /// Most tenants that are taken from a server at a time, at least 1; 3 by default.
+    /// Most tenants that are taken from a server at a time, at least 1; 8 by default.
     pub ruin: usize,
     /// Seed.
     pub seed: u64,
@@ -48,8 +49,8 @@ impl Default for LnsParams {
             time: Duration::from_secs(5),
             iterations: None,
             workers: thread::available_parallelism().map_or(1, usize::from),
-            temperature: 0.1,
-            ruin: 3,
+            temperature: 0.03,
+            ruin: 8,
             seed: 1,
         }
     }
@@ -217,14 +218,29 @@ struct Cycle {
     cold: f64,
     done: u64,
     length: u64,
+    /// Iterations of the last cycle of all servers.
+    whole: u64,
+    /// Pairs of servers that are to be searched before the next of those.
+    pairs: u64,
+    /// The servers that are searched alone, and the revenue and placement before.
+    pair: Option<([usize; 2], f64, Vec<u32>)>,
 }
 
 impl Cycle {
-    /// The next one, after a cold one too.
-    fn next(&mut self, hot: f64) {
-        self.length = (self.length as f64 * GROWTH) as u64 + 1;
+    /// One of all servers, longer than the last one.
+    fn begin_whole(&mut self) {
+        self.whole = (self.whole as f64 * GROWTH) as u64 + 1;
+        self.pairs = self.whole / PAIR_CYCLE;
+        self.length = self.whole;
         self.done = 0;
-        self.hot = hot;
+    }
+
+    /// One of two servers.
+    fn begin_pair(&mut self, pair: [usize; 2], revenue: f64, placement: Vec<u32>) {
+        self.pairs -= 1;
+        self.length = PAIR_CYCLE;
+        self.done = 0;
+        self.pair = Some((pair, revenue, placement));
     }
 
     fn temperature(&self) -> f64 {
@@ -235,10 +251,14 @@ impl Cycle {
 
 /// Iterations of the first cycle by server.
 const FIRST_CYCLE: u64 = 250;
+/// Iterations of the search of two servers alone.
+const PAIR_CYCLE: u64 = 1_500;
 /// By how much a cycle is longer than the one before.
 const GROWTH: f64 = 1.5;
 /// The temperature at a cycle's end, in that at its begin.
-const COLD: f64 = 0.03;
+const COLD: f64 = 0.1;
+/// By how much every second worker is hotter.
+const HOTTER: f64 = 3.0;
 /// Share of the iterations that ruin two servers.
 const PAIRS: f64 = 0.7;
 /// Share of the iterations that eject.
@@ -247,13 +267,17 @@ const EJECTIONS: f64 = 0.3;
 const BLOCKS: f64 = 0.15;
 /// Waiting requests that are tried in one iteration.
 const CANDIDATES: usize = 12;
+/// The same when a server is filled anew.
+const PAIR_CANDIDATES: usize = 100;
 
 impl<'p, 'a> Search<'p, 'a> {
     fn new(problem: &'p Problem<'a>, params: &'p LnsParams, first: &Placement, worker: usize) -> Result<Self> {
         let requests = &problem.instance().requests;
         let count = problem.instance().servers.len();
         let mean = requests.iter().map(|request| request.payment).sum::<f64>() / requests.len().max(1) as f64;
-        let cold = COLD * params.temperature * mean;
+        // Workers at two temperatures: what is too cold for one instance is too hot for another.
+        let cold = COLD * params.temperature * mean * if worker % 2 == 0 { 1.0 } else { HOTTER };
+        let length = FIRST_CYCLE * count.max(1) as u64;
         let seed = neuro_data::derive_seed(params.seed, &["lns", &worker.to_string()]);
         let placement: Vec<u32> = first.iter().map(|server| server.map_or(NONE, |server| server as u32)).collect();
         let mut search = Self {
@@ -266,7 +290,7 @@ impl<'p, 'a> Search<'p, 'a> {
             is_best: true,
             waiting: Vec::new(),
             place: Vec::new(),
-            cycle: Cycle { hot: cold, cold, done: 0, length: FIRST_CYCLE * count.max(1) as u64 },
+            cycle: Cycle { hot: cold, cold, done: 0, length, whole: length, pairs: 0, pair: None },
             tried: vec![0; requests.len()],
             iteration: 0,
             freed: Vec::new(),
@@ -338,7 +362,8 @@ impl<'p, 'a> Search<'p, 'a> {
     fn keep(&mut self) {
         if self.is_best {
             // The sum anew: many differences are not exact.
-            self.revenue = (0..self.placement.len()).filter(|r| self.placement[*r] != NONE).map(|r| self.payment(r)).sum();
+            self.revenue =
+                (0..self.placement.len()).filter(|r| self.placement[*r] != NONE).map(|r| self.payment(r)).sum();
             self.best.0 = self.revenue;
             self.best.1.copy_from_slice(&self.placement);
         }
@@ -352,14 +377,18 @@ impl<'p, 'a> Search<'p, 'a> {
     fn step(&mut self) -> Result<()> {
         self.iteration += 1;
         let count = self.servers.len();
-        let first = self.rng.gen_range(0..count);
-        let mut both = [first; 2];
-        let ruined = if count > 1 && self.rng.gen_bool(PAIRS) {
-            both[1] = (first + self.rng.gen_range(1..count)) % count;
-            &mut both[..]
-        } else {
-            &mut both[..1]
+        let mut both = match &self.cycle.pair {
+            Some((pair, ..)) => *pair,
+            None => {
+                let first = self.rng.gen_range(0..count);
+                [first, (first + self.rng.gen_range(1..count.max(2))) % count]
+            }
         };
+        if self.rng.gen_bool(0.5) {
+            both.reverse();
+        }
+        let first = both[0];
+        let ruined = if count > 1 && self.rng.gen_bool(PAIRS) { &mut both[..] } else { &mut both[..1] };
         let old: [Option<Occupancy>; 2] = [0, 1].map(|i| ruined.get(i).map(|server| self.servers[*server].clone()));
         self.freed.clear();
         self.placed.clear();
@@ -373,11 +402,8 @@ impl<'p, 'a> Search<'p, 'a> {
             for server in &*ruined {
                 if is_by_app { self.ruin_app(*server)? } else { self.ruin(*server)? }
             }
-            if self.rng.gen_bool(0.5) {
-                ruined.reverse();
-            }
         }
-        self.list_candidates(is_by_app);
+        self.list_candidates(is_by_app, CANDIDATES);
         let mut revenue = self.revenue - self.freed.iter().map(|r| self.payment(*r)).sum::<f64>();
         revenue += self.placed.iter().map(|(r, _)| self.payment(*r)).sum::<f64>();
         while let Some((_, request)) = self.candidates.pop() {
@@ -404,7 +430,7 @@ impl<'p, 'a> Search<'p, 'a> {
             }
         }
         if self.cycle.done >= self.cycle.length {
-            self.turn();
+            self.turn()?;
         }
         Ok(())
     }
@@ -429,15 +455,56 @@ impl<'p, 'a> Search<'p, 'a> {
         }
     }
 
-    /// Begins the next cycle.
-    fn turn(&mut self) {
-        self.cycle.next(self.cycle.cold / COLD);
+    /// Ends a cycle and begins the next one.
+    fn turn(&mut self) -> Result<()> {
         self.keep();
+        if let Some((_, before, placement)) = self.cycle.pair.take()
+            && self.revenue < before
+        {
+            self.placement = placement;
+            self.enter();
+            self.is_best = self.revenue >= self.best.0;
+        }
+        self.cycle.hot = self.cycle.cold / COLD;
+        if self.cycle.pairs > 0 && self.servers.len() > 1 {
+            return self.begin_pair();
+        }
+        self.cycle.begin_whole();
         if !self.is_best && self.rng.gen_bool(0.5) {
             self.placement.copy_from_slice(&self.best.1);
             self.enter();
             self.is_best = true;
         }
+        Ok(())
+    }
+
+    /// Empties two servers and fills them application by application.
+    fn begin_pair(&mut self) -> Result<()> {
+        let first = self.rng.gen_range(0..self.servers.len());
+        let pair = [first, (first + self.rng.gen_range(1..self.servers.len())) % self.servers.len()];
+        self.cycle.begin_pair(pair, self.revenue, self.placement.clone());
+        for server in pair {
+            for request in std::mem::take(&mut self.servers[server].tenants) {
+                self.placement[request] = NONE;
+                self.revenue -= self.payment(request);
+                self.wait(request);
+            }
+            self.servers[server] = Occupancy::empty(self.problem, server);
+        }
+        self.is_best = false;
+        self.freed.clear();
+        for server in pair {
+            self.iteration += 1;
+            self.list_candidates(true, PAIR_CANDIDATES);
+            while let Some((_, request)) = self.candidates.pop() {
+                if self.servers[server].try_add(self.problem, request)? {
+                    self.placement[request] = server as u32;
+                    self.revenue += self.payment(request);
+                    self.serve(request);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes some tenants from a server, and those whose promises are broken then: less load can be slower for a neighbour where the
@@ -504,7 +571,7 @@ impl<'p, 'a> Search<'p, 'a> {
     }
 
     /// The requests to try: those freed and some that wait, by payment or payment for memory, with noise.
-    fn list_candidates(&mut self, is_by_app: bool) {
+    fn list_candidates(&mut self, is_by_app: bool, waiting: usize) {
         if is_by_app {
             // Some come long before others.
             for favour in &mut self.favour {
@@ -513,7 +580,7 @@ impl<'p, 'a> Search<'p, 'a> {
         }
         self.candidates.clear();
         let by_memory = self.rng.gen_bool(0.5);
-        for i in 0..self.freed.len() + CANDIDATES.min(self.waiting.len()) {
+        for i in 0..self.freed.len() + waiting.min(self.waiting.len()) {
             let request = match self.freed.get(i) {
                 Some(request) => *request,
                 None => self.waiting[self.rng.gen_range(0..self.waiting.len())] as usize,

@@ -103,7 +103,8 @@ pub fn milp(
             break;
         }
         let program = Program::new(problem, &heads, params, &held, slack, left())?;
-        let solution = solver.solve(&program.assignment.model, &SolveOptions { time: left(), ..SolveOptions::default() })?;
+        let solution =
+            solver.solve(&program.assignment.model, &SolveOptions { time: left(), ..SolveOptions::default() })?;
         held.nodes += solution.outcome.nodes;
         termination = solution.outcome.termination;
         if slack == 0.0 {
@@ -160,7 +161,11 @@ fn prove(
     let allowed = target + PROVED * target.abs().max(1.0);
     let (found, certificate) = if problem.instance().servers.len() == 1 {
         let limits = Limits { time, target: target.is_finite().then_some(allowed), ..Limits::default() };
-        let exact = exact(problem, &ExactParams { limits, seed: params.seed, certificate: true, ..Default::default() }, observer)?;
+        let exact = exact(
+            problem,
+            &ExactParams { limits, seed: params.seed, certificate: true, ..Default::default() },
+            observer,
+        )?;
         (exact.plan.objective, exact.certificate)
     } else {
         let time = time.unwrap_or(DecomposedParams::default().time);

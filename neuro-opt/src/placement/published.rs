@@ -75,7 +75,12 @@ impl CompiledTenants {
         };
         (gelu(phi) && gelu(model.rho()) && !rho.is_empty()).then(|| Self {
             context: model.shape().context,
-            embedding: model.embedding().rows().into_iter().map(|row| row.iter().map(|x| *x as f32).collect()).collect(),
+            embedding: model
+                .embedding()
+                .rows()
+                .into_iter()
+                .map(|row| row.iter().map(|x| *x as f32).collect())
+                .collect(),
             phi: layers(phi),
             first,
             rho,

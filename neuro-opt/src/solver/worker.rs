@@ -169,7 +169,9 @@ impl Worker {
                 Ok(Some(answer)) => {
                     let answer: std::result::Result<Solution, String> =
                         serde_json::from_str(&answer).map_err(|error| self.fault(error))?;
-                    return answer.map(|answer| Attempt::Ended(Box::new(answer))).map_err(|problem| self.fault(problem));
+                    return answer
+                        .map(|answer| Attempt::Ended(Box::new(answer)))
+                        .map_err(|problem| self.fault(problem));
                 }
                 // A terminal's Ctrl-C also ends the worker.
                 _ if is_stopped => return nothing(Termination::Interrupted),

@@ -204,6 +204,44 @@ fn a_worker_that_hangs_is_killed() {
     }
 }
 
+/// A worker that is ended by a signal is started once more without preprocessing; if that does not help, the error tells by what and
+/// what it wrote.
+#[cfg(unix)]
+#[test]
+fn a_worker_that_dies_is_tried_again_as_it_is() {
+    let answer = serde_json::to_string(&Ok::<_, String>(an_answer())).unwrap();
+    let worker = |script: String| Worker::new("sh", ["-c".to_owned(), script]);
+    let dies = "echo 'a fault of memory' >&2; kill -SEGV $$";
+    let once = worker(format!(
+        "read -r line; case $line in *'\"plain\":true'*) echo 'neuro-answer {answer}';; *) {dies};; esac"
+    ));
+    let solution = once.solve(&Model::new(), &SolveOptions::default()).unwrap();
+    assert_eq!(solution.outcome.objective, Some(3.0));
+    // Nor is there anything to try where it was to be so.
+    let always = worker(format!("read -r line; {dies}"));
+    for plain in [false, true] {
+        let error = always.solve(&Model::new(), &SolveOptions { plain, ..SolveOptions::default() }).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("signal: 11") && text.contains("a fault of memory"), "{text}");
+        assert_eq!(text.contains("without preprocessing"), !plain, "{text}");
+    }
+    // Where the time is up, that is what is said.
+    let late = worker(format!("read -r line; sleep 0.1; {dies}"));
+    let options = SolveOptions { time: Some(Duration::from_millis(50)), ..SolveOptions::default() };
+    assert_eq!(late.solve(&Model::new(), &options).unwrap().outcome.termination, Termination::TimeLimit);
+}
+
+fn an_answer() -> neuro_opt::solver::Solution {
+    let outcome = neuro_opt::Outcome {
+        termination: Termination::Optimal,
+        objective: Some(3.0),
+        bound: Some(3.0),
+        nodes: 0,
+        seconds: 0.0,
+    };
+    neuro_opt::solver::Solution { outcome, values: Some(Vec::new()) }
+}
+
 /// A worker ends when the program that started it is gone.
 #[test]
 fn a_worker_does_not_outlive_its_parent() {

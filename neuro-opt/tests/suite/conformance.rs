@@ -158,7 +158,8 @@ fn limits_are_outcomes_and_are_kept() {
         if let (Some(bound), Some(objective)) = (solution.outcome.bound, solution.outcome.objective) {
             assert!(bound <= objective + 1e-6);
         }
-        let few = solver.solve(&hard(), &SolveOptions { time: Some(20 * limit), nodes: Some(5), plain: false }).unwrap();
+        let few =
+            solver.solve(&hard(), &SolveOptions { time: Some(20 * limit), nodes: Some(5), plain: false }).unwrap();
         assert!(
             matches!(few.outcome.termination, Termination::NodeLimit | Termination::TimeLimit),
             "{}",
