@@ -158,6 +158,8 @@ pub(super) fn search(
 const POLL: Duration = Duration::from_millis(5);
 /// Iterations after which a worker looks at the clock, at most.
 const BATCH: u64 = 256;
+/// Time under which a batch may be longer.
+const SHORT: Duration = Duration::from_micros(500);
 
 /// What the workers share.
 struct Shared {
@@ -341,11 +343,14 @@ impl<'p, 'a> Search<'p, 'a> {
             if left == 0 {
                 break;
             }
-            batch = BATCH.min(2 * batch);
             let before = self.best.0;
+            let begin = Instant::now();
             for _ in 0..left {
                 self.step()?;
             }
+            // By the clock only where the clock is the end: sums are made anew after a batch, and rounding changes the course.
+            let is_short = self.params.iterations.is_some() || begin.elapsed() < SHORT;
+            batch = if is_short { BATCH.min(2 * batch) } else { (batch / 2).max(1) };
             done += left;
             shared.iterations.fetch_add(left, Ordering::Relaxed);
             if self.best.0 > before {
