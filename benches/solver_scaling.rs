@@ -68,7 +68,7 @@ struct Args {
     /// Kinds of the servers, the better first.
     #[arg(long, value_delimiter = ',', default_value = "edge-a,edge-b")]
     kinds: Vec<String>,
-    /// Where bundles are: KIND, KIND-monotone, KIND-paper, KIND-perx, KIND-scaloran, KIND-scaloran-cons.
+    /// Where bundles are: KIND, KIND-monotone, KIND-paper, KIND-perx, KIND-scaloran and, if it is another, KIND-scaloran-cons.
     #[arg(long)]
     bundles: Option<PathBuf>,
     /// Where results go.
@@ -249,7 +249,9 @@ fn solve(
         ("neuro", "") => "-paper",
         ("perx", _) => "-perx",
         ("scaloran", _) => "-scaloran",
-        ("scaloran-cons", _) => "-scaloran-cons",
+        // One profiler may serve both.
+        ("scaloran-cons", _) if bundles.join(format!("{}-scaloran-cons", kinds[0])).exists() => "-scaloran-cons",
+        ("scaloran-cons", _) => "-scaloran",
         (_, "paper") => "-paper",
         _ => "",
     };
