@@ -73,7 +73,7 @@ pub(crate) struct SolveArgs {
     /// Iterations of each worker of lns, after which it ends whatever the time: then the plan is the seed's.
     #[arg(long)]
     pub(crate) iterations: Option<u64>,
-    /// File for what proves the bound, of decomposed and exact; `neuro audit --certificate` checks it.
+    /// File for what proves the bound, of decomposed, exact and milp, which takes half of its time for it; `neuro audit --certificate` checks it.
     #[arg(long)]
     pub(crate) certificate: Option<PathBuf>,
     /// Threads of decomposed, exact and lns [default: the number of cores]

@@ -30,7 +30,7 @@ pub(crate) fn solve(args: &SolveArgs) -> anyhow::Result<ExitCode> {
     let (plan, certificate) = decide(args, &problem, &interrupt)?;
     if let Some(path) = &args.certificate {
         let certificate = certificate.with_context(|| {
-            format!("{} has nothing that proves a bound; decomposed and exact have, given the time", plan.method)
+            format!("{} has nothing that proves a bound; decomposed, exact and milp have, given the time", plan.method)
         })?;
         write_atomic(path, serde_json::to_string(&certificate)?.as_bytes())?;
     }
@@ -121,8 +121,11 @@ fn decide(
             placement::lns(problem, &params, &mut observer)?.plan
         }
         SolveMethod::Milp => {
-            let params = MilpParams { time, splits: args.splits, seed: args.seed.seed, ..MilpParams::default() };
-            placement::milp(problem, &params, &solver, &mut observer)?
+            let (splits, seed) = (args.splits, args.seed.seed);
+            let params = MilpParams { time, splits, seed, certificate: keep, ..MilpParams::default() };
+            let found = placement::milp(problem, &params, &solver, &mut observer)?;
+            certificate = found.certificate;
+            found.plan
         }
         SolveMethod::Neuro => {
             let found = placement::neuro(problem, &NeuroParams { time, ..NeuroParams::default() }, &mut observer)?;

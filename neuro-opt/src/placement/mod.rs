@@ -34,6 +34,7 @@ mod neuro;
 mod occupancy;
 mod perx;
 mod problem;
+mod published;
 mod rejection;
 mod scaloran;
 mod tenancy;
@@ -46,7 +47,7 @@ pub use explain::{BoundChange, Explanation, MemoryChange, PaymentChange, explain
 pub use first_fit::first_fit;
 pub use greedy::greedy;
 pub use lns::{Lns, LnsParams, lns};
-pub use milp::{MilpParams, milp};
+pub use milp::{Milp, MilpParams, milp};
 pub use neuro::{Neuro, NeuroParams, neuro};
 pub use perx::{PerxParams, perx};
 pub use problem::{Problem, Profiles};
