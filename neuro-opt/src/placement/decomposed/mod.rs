@@ -135,7 +135,7 @@ struct Run<'p, 'a> {
 /// Share of the time for the first plan.
 const FIRST_SHARE: f64 = 0.12;
 /// Share of the time for local search before the first pricing.
-const FIRST_FILLINGS_SHARE: f64 = 0.12;
+const FIRST_FILLINGS_SHARE: f64 = 0.25;
 /// Share of the time for local search between two pricings.
 const LATER_FILLINGS_SHARE: f64 = 0.02;
 /// Share of what time is left that is spent on plans after prices have been found.
@@ -146,8 +146,11 @@ const PLAN_EVERY: f64 = 0.15;
 const SMOOTHING: f64 = 0.5;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
 const IDLE_ROUNDS: [usize; 2] = [10, 2];
-/// Share of the time that one pricing may take.
-const PRICING_SHARE: f64 = 0.5;
+/// Share of the time that one pricing may take of a part.
+const PRICING_SHARE: f64 = 0.1;
+/// Of the whole for each server, and at most: the more servers, the less branching adds to what the first prices prove.
+const FIRST_PRICING_SHARE: f64 = 0.05;
+const MOST_PRICING_SHARE: f64 = 0.5;
 /// Pricings of a part that cannot be closed.
 const PART_PRICINGS: usize = 2;
 /// Pricings of a part that may be closed.
@@ -500,11 +503,16 @@ impl<'p, 'a> Run<'p, 'a> {
             room if room >= 0.0 => 0.9 * room,
             _ => (MISSING * missing).max(self.coarseness * (part.bound - cutoff)).max(0.0),
         };
+        let pricing_share = if part.record == 0 {
+            (FIRST_PRICING_SHARE * servers as f64).clamp(PRICING_SHARE, MOST_PRICING_SHARE)
+        } else {
+            PRICING_SHARE
+        };
         let stop = AtomicBool::new(false);
         let pricing = Pricing {
             prices,
             slack: share / servers as f64,
-            time: self.left().min(self.params.time.mul_f64(PRICING_SHARE)),
+            time: self.left().min(self.params.time.mul_f64(pricing_share)),
             workers: (self.params.workers / part.groups.len()).max(1),
             keep: self.params.certificate,
             stop: &stop,
