@@ -40,7 +40,9 @@ mod scaloran;
 mod tenancy;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
-pub use certificate::{Branching, Certificate, ClassBasis, Cut, GroupProof, PartProof, ProofNode, check_certificate};
+pub use certificate::{
+    Branching, Certificate, ClassBasis, Cut, GroupProof, InequalityProof, PartProof, ProofNode, check_certificate,
+};
 pub use decomposed::{Decomposed, DecomposedParams, decomposed};
 pub use exact::{Exact, ExactParams, exact};
 pub use explain::{BoundChange, Explanation, MemoryChange, PaymentChange, explain};
