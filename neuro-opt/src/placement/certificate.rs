@@ -420,7 +420,7 @@ impl<'p> Class<'p> {
         let kind = problem.kind_of[server];
         let capacity_gb = problem.instance().servers[server].memory_gb;
         let requests = problem.admissible(kind);
-        let basis = Some((matrix(&basis.basis)?, matrix(&basis.inverse)?));
+        let basis = Some((matrix(&basis.basis, place, "basis")?, matrix(&basis.inverse, place, "inverse")?));
         let interference = interference_of(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, basis)?;
         let free = vec![0.0; problem.instance().requests.len()];
         let filling = problem.filling(&requests, &free, capacity_gb, &*interference);
@@ -493,7 +493,9 @@ impl GroupCheck<'_> {
             let is_fine = filling.profit(&region.least) <= allowed || !self.is_filling(&region.least)?;
             return if is_fine { Ok(()) } else { Err(failure(place, "it holds a filling of more profit")) };
         }
-        let (bound, weights) = self.dual_bound(node, &region, &judgement);
+        let (bound, weights) = self
+            .dual_bound(node, &region, &judgement)
+            .ok_or_else(|| failure(place, "its duals prove nothing: sums of them overflow"))?;
         if node.empty && bound == f64::NEG_INFINITY || bound <= allowed {
             return Ok(());
         }
@@ -542,17 +544,20 @@ impl GroupCheck<'_> {
         Ok(self.filling.fits(pieces) && self.interference.holds(pieces)?)
     }
 
-    /// The bound that row duals prove on a region, and the weights of the items in it.
+    /// The bound that row duals prove on a region, rounding included, and the weights of the items in it; `None` of duals that overflow.
     ///
-    /// For any duals λ: −Σ w_i x_i = Σ λ_r·row_r + Σ d_i x_i with d = −w − Σ λ_r·a_r, each term of which is at least its least.
-    fn dual_bound(&self, node: &ProofNode, region: &Region, judgement: &Judgement) -> (f64, Vec<f64>) {
+    /// For any duals λ: −Σ w_i x_i = Σ λ_r·row_r + Σ d_i x_i with d = −w − Σ λ_r·a_r, each term of which is at least its least. What is
+    /// computed is off by at most γ times the sizes of all terms (see [`crate::rounding`]).
+    fn dual_bound(&self, node: &ProofNode, region: &Region, judgement: &Judgement) -> Option<(f64, Vec<f64>)> {
         let (filling, d) = (&self.filling, self.filling.dimension);
         let mut weights: Vec<f64> =
             if node.empty { vec![0.0; filling.items()] } else { filling.profits.iter().map(|w| -w).collect() };
-        let mut sum = 0.0;
+        let mut sizes: Vec<f64> = weights.iter().map(|weight| weight.abs()).collect();
+        let (mut sum, mut size) = (0.0, 0.0);
         let pieces = |item: usize| (f64::from(region.least[item]), f64::from(region.most[item]));
         for (code, dual) in &node.duals {
-            // lower ≤ a·x ≤ upper; a missing lower one is the least that the pieces give.
+            // lower ≤ a·x ≤ upper; a missing lower one is the least that the pieces give. Where an a is itself a sum, its size is known.
+            let mut sums = None;
             let (a, lower, upper): (Vec<f64>, Option<f64>, f64) = if *code == 0 {
                 (filling.memory_gb.clone(), None, filling.capacity_gb + 1e-9)
             } else if *code <= d {
@@ -570,30 +575,52 @@ impl GroupCheck<'_> {
                 };
                 let line = &judgement.lines[promise.line];
                 let big = if region.least[item] > 0 { 0.0 } else { (line.highest - promise.limit).max(0.0) };
+                let big_share = big / f64::from(filling.most[item].max(1));
                 let slope = |i: usize| crate::rounding::dot(&line.slope, filling.contribution(i));
                 let mut a: Vec<f64> = (0..filling.items()).map(slope).collect();
-                a[item] += big / f64::from(filling.most[item].max(1));
+                a[item] += big_share;
+                let size_of =
+                    |i: usize| line.slope.iter().zip(filling.contribution(i)).map(|(a, b)| (a * b).abs()).sum();
+                let mut size: Vec<f64> = (0..filling.items()).map(size_of).collect();
+                size[item] += big_share;
+                sums = Some(size);
                 (a, None, promise.limit + big - line.constant + 1e-10)
             };
             let least = || (0..filling.items()).map(|i| (a[i] * pieces(i).0).min(a[i] * pieces(i).1)).sum();
-            sum += if *dual > 0.0 { dual * lower.unwrap_or_else(least) } else { dual * upper };
+            let side = if *dual > 0.0 { lower.unwrap_or_else(least) } else { upper };
+            sum += dual * side;
+            size += (dual * side).abs();
             weights.iter_mut().zip(&a).for_each(|(weight, a)| *weight -= dual * a);
+            for (size, a) in sizes.iter_mut().zip(sums.as_ref().unwrap_or(&a)) {
+                *size += (dual * a).abs();
+            }
         }
-        for (item, weight) in weights.iter().enumerate() {
-            let (least, most) = (f64::from(region.least[item]), f64::from(region.most[item]));
+        for (item, (weight, weight_size)) in weights.iter().zip(&sizes).enumerate() {
+            let (least, most) = pieces(item);
             sum += (weight * least).min(weight * most);
+            // Twice: once in the weight, and once in the least value of a row that has no lower end.
+            size += 2.0 * weight_size * most;
         }
-        if node.empty {
-            return (if sum > 0.0 { f64::NEG_INFINITY } else { f64::INFINITY }, weights);
+        let error = crate::rounding::gamma(node.duals.len() + filling.items() + d) * size;
+        let least = crate::rounding::down(sum, error);
+        if !least.is_finite() {
+            return None;
         }
-        (-sum, weights)
+        let bound = match node.empty {
+            true if least > 0.0 => f64::NEG_INFINITY,
+            true => f64::INFINITY,
+            false => -least,
+        };
+        Some((bound, weights))
     }
 }
 
-/// Rows as a matrix.
-fn matrix(rows: &[Vec<f64>]) -> Result<Array2<f64>> {
+/// Rows as a matrix, of the class at a position.
+fn matrix(rows: &[Vec<f64>], class: usize, name: &str) -> Result<Array2<f64>> {
+    let fail = |problem| Error::Certificate { place: format!("classes[{class}].{name}"), problem };
     let columns = rows.first().map_or(0, Vec::len);
-    let flat: Vec<f64> = rows.iter().flatten().copied().collect();
-    Array2::from_shape_vec((rows.len(), columns), flat)
-        .map_err(|_| Error::Certificate { place: "basis".into(), problem: "it is no matrix" })
+    if rows.iter().any(|row| row.len() != columns) {
+        return Err(fail("its rows are of several lengths"));
+    }
+    Array2::from_shape_vec((rows.len(), columns), rows.concat()).map_err(|_| fail("it is no matrix"))
 }

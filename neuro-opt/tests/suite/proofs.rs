@@ -6,7 +6,7 @@ use std::time::Duration;
 use neuro_data::Catalogue;
 use neuro_data::instance::Instance;
 use neuro_opt::placement::{
-    Branching, Certificate, Cut, Decomposed, DecomposedParams, Exact, ExactParams, Problem, Profiles, audit,
+    Branching, Certificate, Cut, Decomposed, DecomposedParams, Exact, ExactParams, Problem, Profiles, ProofNode, audit,
     check_certificate, decomposed, exact,
 };
 use neuro_opt::{Error, Limits};
@@ -241,6 +241,18 @@ fn a_certificate_that_was_changed_is_refused() {
     refused(&|c| c.parts[0].groups[0].tree[cut].worth = Some(1e6));
     // Duals that are none.
     refused(&|c| c.parts[0].groups[0].tree.iter_mut().for_each(|node| node.duals.clear()));
+    // Duals so large that a sum overflows, or is nothing but its rounding errors.
+    let rows = 1 + good.classes[0].basis.len();
+    for row in 0..rows {
+        for dual in [1e18, 1e300, 1e308, f64::INFINITY, f64::NAN] {
+            for empty in [false, true] {
+                refused(&|c| {
+                    let duals = vec![(row, dual), (row, -dual), (row, dual)];
+                    c.parts[0].groups[0].tree = vec![ProofNode { cut: None, duals, worth: None, empty }];
+                });
+            }
+        }
+    }
 }
 
 #[test]
