@@ -2,18 +2,23 @@
 //! another: time, revenue, bound and gap as a table, `scaling.json` and pictures in `target/solver-scaling`.
 //!
 //! ```sh
+//! # 18 instances, 8 s a method: some 20 minutes; what does not fit into 25 is left out, and said.
 //! cargo bench --bench solver_scaling
+//! # 54 instances, 25 s a method: some 3 hours.
+//! cargo bench --bench solver_scaling -- --long
+//! # 10 to 1,000 servers with 15 requests each, `lns` and the bound of `decomposed`: some 15 minutes.
+//! cargo bench --bench solver_scaling -- --large
 //! cargo bench --bench solver_scaling -- --servers 1,2,4 --methods lns,decomposed --time-limit 25 --seeds 3
-//! cargo bench --bench solver_scaling -- --servers 100,1000 --methods lns,decomposed --time-limit 600 --seeds 1 --scenarios s1
 //! ```
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use neuro_benches::cpu_seconds;
 use neuro_cli::output::table;
 use neuro_cli::report::{Inputs, Report};
 use neuro_data::Catalogue;
@@ -23,42 +28,47 @@ use neuro_data::plan::Plan;
 use neuro_data::scenario::{Scenario, ScenarioParams, draw};
 use neuro_opt::Limits;
 use neuro_opt::placement::{self, Problem, Profiles};
-use neuro_opt::solver::cbc::Cbc;
+use neuro_opt::solver::worker::Worker;
 use neuro_profiler::Bundle;
 use neuro_profiler::baselines::Reach;
 use serde_json::{Value, json};
 
 #[derive(Parser)]
 struct Args {
-    /// Numbers of servers.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,6,8,10")]
-    servers: Vec<usize>,
+    /// Three instances of each size, 25 s for each method, however long it takes.
+    #[arg(long, conflicts_with = "large")]
+    long: bool,
+    /// Large sizes instead: 10 to 1,000 servers of s1, a minute each for `lns` and `decomposed`.
+    #[arg(long)]
+    large: bool,
+    /// Numbers of servers; 1, 2, 4, 6, 8, 10 unless said otherwise.
+    #[arg(long, value_delimiter = ',')]
+    servers: Option<Vec<usize>>,
     /// Requests a server.
     #[arg(long, default_value_t = 15)]
     requests: usize,
-    /// Instances of each scenario and number of servers.
-    #[arg(long, default_value_t = 2)]
-    seeds: u64,
-    /// Scenarios.
-    #[arg(long, value_delimiter = ',', default_value = "s1,s2,s3")]
-    scenarios: Vec<String>,
-    /// Methods; a name and `:monotone` decides by the monotone profilers.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "exact,decomposed,decomposed:monotone,lns,greedy,neuro,perx,scaloran,scaloran-cons,first-fit"
-    )]
-    methods: Vec<String>,
-    /// Seconds that a method has for an instance.
-    #[arg(long, default_value_t = 10.0)]
-    time_limit: f64,
+    /// Instances of each scenario and number of servers; 1 unless said otherwise.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// Scenarios; all three unless said otherwise.
+    #[arg(long, value_delimiter = ',')]
+    scenarios: Option<Vec<String>>,
+    /// Methods, all unless said otherwise; a name and `:monotone` decides by the monotone profilers.
+    #[arg(long, value_delimiter = ',')]
+    methods: Option<Vec<String>>,
+    /// Seconds that a method has for an instance; 8 unless said otherwise.
+    #[arg(long)]
+    time_limit: Option<f64>,
+    /// Minutes after which what is not begun is left out; 25 unless said otherwise, no limit with --long and --large.
+    #[arg(long)]
+    minutes: Option<f64>,
     /// By what latency bounds are multiplied.
     #[arg(long, default_value_t = 1.0)]
     tightness: f64,
     /// Kinds of the servers, the better first.
     #[arg(long, value_delimiter = ',', default_value = "edge-a,edge-b")]
     kinds: Vec<String>,
-    /// Where bundles are: KIND, KIND-monotone, KIND-paper, KIND-perx, KIND-scaloran, KIND-scaloran-cons.
+    /// Where bundles are: KIND, KIND-monotone, KIND-paper, KIND-perx, KIND-scaloran and, if it is another, KIND-scaloran-cons.
     #[arg(long)]
     bundles: Option<PathBuf>,
     /// Where results go.
@@ -69,18 +79,57 @@ struct Args {
     bench: bool,
 }
 
+/// What this program is called with to solve one mixed-integer program from its standard input.
+const WORKER: &str = "solver-worker";
+const SIZES: [usize; 6] = [1, 2, 4, 6, 8, 10];
+const LARGE_SIZES: [usize; 5] = [10, 30, 100, 300, 1000];
+const METHODS: [&str; 12] = [
+    "exact",
+    "decomposed",
+    "decomposed:monotone",
+    "milp",
+    "lns",
+    "lns:monotone",
+    "greedy",
+    "neuro",
+    "perx",
+    "scaloran",
+    "scaloran-cons",
+    "first-fit",
+];
+
 fn main() -> Result<()> {
+    if std::env::args().nth(1).as_deref() == Some(WORKER) {
+        return Ok(neuro_opt::solver::worker::serve(&neuro_opt::solver::cbc::Cbc)?);
+    }
     let args = Args::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let bundles = args.bundles.clone().unwrap_or_else(|| root.join("examples/data/bundles"));
-    let out = args.out.clone().unwrap_or_else(|| root.join("target/solver-scaling"));
+    let folder = if args.large { "target/solver-scaling-large" } else { "target/solver-scaling" };
+    let out = args.out.clone().unwrap_or_else(|| root.join(folder));
     std::fs::create_dir_all(&out)?;
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let sizes = if args.large { LARGE_SIZES.to_vec() } else { SIZES.to_vec() };
+    let servers = args.servers.clone().unwrap_or(sizes);
+    let scenarios = names(if args.large { &["s1"] } else { &["s1", "s2", "s3"] });
+    let scenarios = args.scenarios.clone().unwrap_or(scenarios);
+    let methods = names(if args.large { &["lns", "decomposed"] } else { &METHODS });
+    let methods = args.methods.clone().unwrap_or(methods);
+    let seeds = args.seeds.unwrap_or(if args.long { 3 } else { 1 });
+    let time_limit = args.time_limit.unwrap_or(match (args.large, args.long) {
+        (true, _) => 60.0,
+        (_, true) => 25.0,
+        _ => 8.0,
+    });
+    let minutes = args.minutes.unwrap_or(if args.large || args.long { f64::INFINITY } else { 25.0 });
+    let start = Instant::now();
     let catalogue = Catalogue::built_in();
     let mut rows: Vec<Value> = Vec::new();
     let mut lines = Vec::new();
-    for scenario in &args.scenarios {
-        for servers in &args.servers {
-            for seed in 1..=args.seeds {
+    let mut left_out = Vec::new();
+    for servers in &servers {
+        for scenario in &scenarios {
+            for seed in 1..=seeds {
                 let params = ScenarioParams {
                     requests: Some(args.requests * servers),
                     tightness: args.tightness,
@@ -88,10 +137,19 @@ fn main() -> Result<()> {
                     ..ScenarioParams::new(scenario.parse::<Scenario>()?, *servers, seed)
                 };
                 let instance = draw(&params, &catalogue)?;
-                for method in args.methods.iter().filter(|method| *servers == 1 || !method.starts_with("exact")) {
-                    let start = cpu_seconds();
-                    let plan = solve(method, scenario, &instance, &bundles, &args.kinds, args.time_limit, &catalogue);
-                    let cpu_s = cpu_seconds() - start;
+                for method in &methods {
+                    let what = format!("{method} on {servers} servers of {scenario}, seed {seed}");
+                    if method.starts_with("exact") && *servers > 1 {
+                        left_out.push(format!("{what}: it takes one server"));
+                        continue;
+                    }
+                    if start.elapsed().as_secs_f64() > 60.0 * minutes {
+                        left_out.push(format!("{what}: {minutes} minutes were used up"));
+                        continue;
+                    }
+                    let begin = cpu_seconds();
+                    let plan = solve(method, scenario, &instance, &bundles, &args.kinds, time_limit, &catalogue);
+                    let cpu_s = cpu_seconds() - begin;
                     let (row, line) = told(scenario, &instance, seed, method, plan, cpu_s);
                     println!("{}", line.join("  "));
                     rows.push(row);
@@ -115,6 +173,11 @@ fn main() -> Result<()> {
         "why it ended",
     ];
     println!("{}", table::render(&header, lines));
+    println!("CPU seconds are this process's; those of CBC, which runs in processes of its own, are not in it.");
+    for left_out in &left_out {
+        println!("left out: {left_out}");
+    }
+    println!("{:.0} s in all", start.elapsed().as_secs_f64());
     let report = Report::of(&Inputs::find(std::slice::from_ref(&out))?, "Solver scaling")?;
     for picture in report.write_figures(&out)? {
         println!("{}", picture.display());
@@ -166,6 +229,11 @@ fn told(
     (row, line)
 }
 
+/// CBC in processes of this program: what ends one of them does not end the bench.
+fn worker() -> Result<Worker> {
+    Ok(Worker::new(std::env::current_exe()?, [WORKER.to_owned()]))
+}
+
 fn solve(
     method: &str,
     scenario: &str,
@@ -181,7 +249,9 @@ fn solve(
         ("neuro", "") => "-paper",
         ("perx", _) => "-perx",
         ("scaloran", _) => "-scaloran",
-        ("scaloran-cons", _) => "-scaloran-cons",
+        // One profiler may serve both.
+        ("scaloran-cons", _) if bundles.join(format!("{}-scaloran-cons", kinds[0])).exists() => "-scaloran-cons",
+        ("scaloran-cons", _) => "-scaloran",
         (_, "paper") => "-paper",
         _ => "",
     };
@@ -207,7 +277,7 @@ fn solve(
         "first-fit" => placement::first_fit(&problem)?,
         "milp" => {
             let params = placement::MilpParams { time: Some(time), ..Default::default() };
-            placement::milp(&problem, &params, &Cbc, go_on)?
+            placement::milp(&problem, &params, &worker()?, go_on)?.plan
         }
         "neuro" => {
             let params = placement::NeuroParams { time: Some(time), ..Default::default() };
@@ -221,19 +291,13 @@ fn solve(
                 _ => (10.0, 0.5),
             };
             let params = placement::PerxParams { delta, base_factor, time: Some(time), ..Default::default() };
-            placement::perx(&problem, &params, &Cbc, go_on)?
+            placement::perx(&problem, &params, &worker()?, go_on)?
         }
         "scaloran" | "scaloran-cons" => {
             let reach = if name == "scaloran" { Reach::Average } else { Reach::Own };
             let params = placement::ScalOranParams { reach, time: Some(time), ..Default::default() };
-            placement::scaloran(&problem, &params, &Cbc, go_on)?
+            placement::scaloran(&problem, &params, &worker()?, go_on)?
         }
         other => bail!("{other:?} is no method"),
     })
-}
-
-/// CPU time of this process and all its threads (s).
-fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }

@@ -37,9 +37,9 @@ pub(crate) struct RequestsArgs {
 /// Placement methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SolveMethod {
-    /// Prices and one server at a time: a plan and a proved bound. Of server-state profilers.
+    /// Prices and one server at a time: a plan and a proved bound. Of server-state and paper profilers.
     Decomposed,
-    /// One server, to the proved optimum. Of server-state profilers.
+    /// One server, to the proved optimum. Of server-state and paper profilers.
     Exact,
     /// Large neighbourhood search: ruin and recreate until the time is up.
     Lns,
@@ -73,7 +73,7 @@ pub(crate) struct SolveArgs {
     /// Iterations of each worker of lns, after which it ends whatever the time: then the plan is the seed's.
     #[arg(long)]
     pub(crate) iterations: Option<u64>,
-    /// File for what proves the bound, of decomposed and exact; `neuro audit --certificate` checks it.
+    /// File for what proves the bound, of decomposed, exact and milp, which takes half of its time for it; `neuro audit --certificate` checks it.
     #[arg(long)]
     pub(crate) certificate: Option<PathBuf>,
     /// Threads of decomposed, exact and lns [default: the number of cores]

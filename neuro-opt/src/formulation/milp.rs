@@ -172,7 +172,7 @@ impl Milp<'_> {
             return Ok(NetworkOutcome { outcome, x: tightened.x, levels: tightened.levels, repeated: None });
         }
         let time = limits.time.map(|limit| limit.saturating_sub(start.elapsed()));
-        let solution = self.solver.solve(&model, &SolveOptions { time, nodes: limits.nodes })?;
+        let solution = self.solver.solve(&model, &SolveOptions { time, nodes: limits.nodes, plain: false })?;
 
         // What counts is the forward pass at the solver's input, and the better of that and what was held before.
         let better = |a: f64, b: f64| if problem.sense() == Sense::Maximise { a > b } else { a < b };

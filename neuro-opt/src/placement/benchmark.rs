@@ -227,18 +227,24 @@ pub(super) struct Solved {
     pub(super) outcome: Outcome,
 }
 
-/// Solves a benchmark's program, beginning with the best that its rows admit one after another.
+/// Solves a benchmark's program, beginning with `known`, if its rows admit it, or the best that they admit one after another.
 pub(super) fn solve(
     problem: &Problem<'_>,
     rows: &dyn LatencyRows,
     solver: &dyn MipSolver,
     time: Option<Duration>,
+    known: Option<&Parts>,
 ) -> Result<Solved> {
     let start = Instant::now();
     let mut assignment = Assignment::new(problem, true)?;
     let mut dependents = Dependents::default();
     rows.add(&mut assignment, &mut dependents)?;
     let mut first = first_fit(problem, rows);
+    if let Some(known) = known.filter(|known| admit(problem, rows, known))
+        && revenue(problem, known) > revenue(problem, &first)
+    {
+        first.clone_from(known);
+    }
     if rows.are_symmetric() {
         let groups = alike(problem);
         assignment.order(&groups)?;
@@ -248,7 +254,7 @@ pub(super) fn solve(
     dependents.complete(&mut values);
     assignment.model.set_start(values)?;
     let time = time.map(|time| time.saturating_sub(start.elapsed()));
-    let solution = solver.solve(&assignment.model, &SolveOptions { time, nodes: None })?;
+    let solution = solver.solve(&assignment.model, &SolveOptions { time, ..SolveOptions::default() })?;
     let found = solution.values.map(|values| assignment.parts(&values));
     // A solver that lost its start has at least that.
     let parts = match found {
@@ -261,6 +267,15 @@ pub(super) fn solve(
     let seconds = start.elapsed().as_secs_f64();
     let outcome = Outcome { termination, objective: Some(objective), bound, nodes: solution.outcome.nodes, seconds };
     Ok(Solved { parts, outcome })
+}
+
+/// Whether the rows hold on every server of a placement.
+fn admit(problem: &Problem<'_>, rows: &dyn LatencyRows, parts: &Parts) -> bool {
+    (0..problem.instance().servers.len()).all(|server| {
+        let here = parts.iter().enumerate().flat_map(|(r, parts)| parts.iter().map(move |(s, n)| (r, *s, *n)));
+        let tenants: Vec<(usize, u32)> = here.filter(|(_, s, _)| *s == server).map(|(r, _, n)| (r, n)).collect();
+        rows.hold(server, &tenants)
+    })
 }
 
 /// Orders in which requests are tried for a first placement.

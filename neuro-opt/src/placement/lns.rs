@@ -1,8 +1,16 @@
 //! Large neighbourhood search: ruin a server or two, recreate, keep what is not much worse.
 //!
+//! An iteration takes some tenants from one server or two, or puts a request that waits on one of them and ejects others until all
+//! promises hold; then those taken and some that wait are tried one after another where it ruined. What pays less is kept with
+//! probability exp(−loss / T). The temperature T falls in cycles, each longer than the one before; the first is cold, so that something
+//! good is held early. A cycle begins where the last one ended, or at the best plan. Between cycles two servers at a time are emptied,
+//! filled application by application in another order, and searched alone; what pays less in the end is taken back.
+//!
 //! P. Shaw, "Using constraint programming and local search methods to solve vehicle routing problems", CP, 1998,
-//! doi:10.1007/3-540-49481-2_30 (the neighbourhood); G. Schrimpf et al., "Record breaking optimization results using the ruin and
-//! recreate principle", Journal of Computational Physics 159(2), 2000, doi:10.1006/jcph.1999.6413 (the acceptance).
+//! doi:10.1007/3-540-49481-2_30 (the neighbourhood); F. Glover, "Ejection chains, reference structures and alternating path methods for
+//! traveling salesman problems", Discrete Applied Mathematics 65, 1996, doi:10.1016/0166-218X(94)00037-E (ejection); G. Schrimpf et al.,
+//! "Record breaking optimization results using the ruin and recreate principle", Journal of Computational Physics 159(2), 2000,
+//! doi:10.1006/jcph.1999.6413 (the acceptance).
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -11,7 +19,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use neuro_data::plan::Plan;
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -28,9 +35,9 @@ pub struct LnsParams {
     pub iterations: Option<u64>,
     /// Workers, each with a search of its own from the greedy plan; at least 1, by default the number of cores.
     pub workers: usize,
-    /// Temperature in mean payments: a loss of as much is accepted with probability 1/e. 0.01 by default.
+    /// Temperature at which a cycle begins, in mean payments: a loss of as much is accepted with probability 1/e. 0.03 by default.
     pub temperature: f64,
-    /// Most tenants that are taken from a server at a time, at least 1; 3 by default.
+    /// Most tenants that are taken from a server at a time, at least 1; 8 by default.
     pub ruin: usize,
     /// Seed.
     pub seed: u64,
@@ -42,8 +49,8 @@ impl Default for LnsParams {
             time: Duration::from_secs(5),
             iterations: None,
             workers: thread::available_parallelism().map_or(1, usize::from),
-            temperature: 0.01,
-            ruin: 3,
+            temperature: 0.03,
+            ruin: 8,
             seed: 1,
         }
     }
@@ -148,9 +155,11 @@ pub(super) fn search(
 }
 
 /// How often the observer is asked.
-const POLL: Duration = Duration::from_millis(20);
-/// Iterations after which a worker looks at the clock.
+const POLL: Duration = Duration::from_millis(5);
+/// Iterations after which a worker looks at the clock, at most.
 const BATCH: u64 = 256;
+/// Time under which a batch may be longer.
+const SHORT: Duration = Duration::from_micros(500);
 
 /// What the workers share.
 struct Shared {
@@ -173,167 +182,439 @@ impl Shared {
     }
 }
 
+/// Nobody.
+const NONE: u32 = u32::MAX;
+
 /// One worker's search.
 struct Search<'p, 'a> {
     problem: &'p Problem<'a>,
     params: &'p LnsParams,
     rng: ChaCha8Rng,
     servers: Vec<Occupancy>,
-    placement: Placement,
+    /// The server of each request, or [`NONE`].
+    placement: Vec<u32>,
     revenue: f64,
-    /// Best so far.
-    best: (f64, Placement),
-    /// Temperature in payments.
-    temperature: f64,
-    /// Requests that nobody serves, in no order.
-    waiting: Vec<usize>,
+    best: (f64, Vec<u32>),
+    /// Whether the placement has the revenue of the best one, which is not copied yet.
+    is_best: bool,
+    /// Requests that nobody serves, in no order, and the place of each there.
+    waiting: Vec<u32>,
+    place: Vec<u32>,
+    cycle: Cycle,
+    /// By request the last iteration that tried it.
+    tried: Vec<u64>,
+    iteration: u64,
+    freed: Vec<usize>,
+    placed: Vec<(usize, usize)>,
+    /// Requests to try and what speaks for them, the first to be tried last.
+    candidates: Vec<(f64, usize)>,
+    /// By request its application, and what speaks for each application where all of its requests are tried together.
+    apps: Vec<usize>,
+    favour: Vec<f64>,
 }
+
+/// One fall of the temperature.
+struct Cycle {
+    /// Temperatures in payments at its begin and end.
+    hot: f64,
+    cold: f64,
+    done: u64,
+    length: u64,
+    /// Iterations of the last cycle of all servers.
+    whole: u64,
+    /// Pairs of servers that are to be searched before the next of those.
+    pairs: u64,
+    /// The servers that are searched alone, and the revenue and placement before.
+    pair: Option<([usize; 2], f64, Vec<u32>)>,
+}
+
+impl Cycle {
+    /// One of all servers, longer than the last one.
+    fn begin_whole(&mut self) {
+        self.whole = (self.whole as f64 * GROWTH) as u64 + 1;
+        self.pairs = self.whole / PAIR_CYCLE;
+        self.length = self.whole;
+        self.done = 0;
+    }
+
+    /// One of two servers.
+    fn begin_pair(&mut self, pair: [usize; 2], revenue: f64, placement: Vec<u32>) {
+        self.pairs -= 1;
+        self.length = PAIR_CYCLE;
+        self.done = 0;
+        self.pair = Some((pair, revenue, placement));
+    }
+
+    fn temperature(&self) -> f64 {
+        let share = self.done as f64 / self.length as f64;
+        (self.hot * (self.cold / self.hot).powf(share)).max(f64::MIN_POSITIVE)
+    }
+}
+
+/// Iterations of the first cycle by server.
+const FIRST_CYCLE: u64 = 250;
+/// Iterations of the search of two servers alone.
+const PAIR_CYCLE: u64 = 1_500;
+/// By how much a cycle is longer than the one before.
+const GROWTH: f64 = 1.5;
+/// The temperature at a cycle's end, in that at its begin.
+const COLD: f64 = 0.1;
+/// By how much every second worker is hotter.
+const HOTTER: f64 = 3.0;
+/// Share of the iterations that ruin two servers.
+const PAIRS: f64 = 0.7;
+/// Share of the iterations that eject.
+const EJECTIONS: f64 = 0.3;
+/// Share of the other iterations that ruin by applications.
+const BLOCKS: f64 = 0.15;
+/// Waiting requests that are tried in one iteration.
+const CANDIDATES: usize = 12;
+/// The same when a server is filled anew.
+const PAIR_CANDIDATES: usize = 100;
 
 impl<'p, 'a> Search<'p, 'a> {
     fn new(problem: &'p Problem<'a>, params: &'p LnsParams, first: &Placement, worker: usize) -> Result<Self> {
         let requests = &problem.instance().requests;
-        let mut servers: Vec<_> =
-            (0..problem.instance().servers.len()).map(|server| Occupancy::empty(problem, server)).collect();
-        for (request, server) in first.iter().enumerate() {
-            if let Some(server) = server {
-                servers[*server].add(problem, request);
-            }
-        }
+        let count = problem.instance().servers.len();
         let mean = requests.iter().map(|request| request.payment).sum::<f64>() / requests.len().max(1) as f64;
-        let revenue = problem.revenue(first);
+        // Workers at two temperatures: what is too cold for one instance is too hot for another.
+        let cold = COLD * params.temperature * mean * if worker % 2 == 0 { 1.0 } else { HOTTER };
+        let length = FIRST_CYCLE * count.max(1) as u64;
         let seed = neuro_data::derive_seed(params.seed, &["lns", &worker.to_string()]);
-        Ok(Self {
+        let placement: Vec<u32> = first.iter().map(|server| server.map_or(NONE, |server| server as u32)).collect();
+        let mut search = Self {
             problem,
             params,
             rng: ChaCha8Rng::seed_from_u64(seed),
-            servers,
-            placement: first.clone(),
-            revenue,
-            best: (revenue, first.clone()),
-            temperature: params.temperature * mean,
-            waiting: (0..requests.len()).filter(|request| first[*request].is_none()).collect(),
-        })
+            servers: Vec::new(),
+            revenue: 0.0,
+            best: (0.0, placement.clone()),
+            is_best: true,
+            waiting: Vec::new(),
+            place: Vec::new(),
+            cycle: Cycle { hot: cold, cold, done: 0, length, whole: length, pairs: 0, pair: None },
+            tried: vec![0; requests.len()],
+            iteration: 0,
+            freed: Vec::new(),
+            placed: Vec::new(),
+            candidates: Vec::new(),
+            apps: Vec::new(),
+            favour: Vec::new(),
+            placement,
+        };
+        let mut known: Vec<&str> = Vec::new();
+        for request in requests {
+            let place = known.iter().position(|app| *app == request.app).unwrap_or(known.len());
+            if place == known.len() {
+                known.push(&request.app);
+            }
+            search.apps.push(place);
+        }
+        search.favour = vec![1.0; known.len()];
+        search.enter();
+        search.best.0 = search.revenue;
+        Ok(search)
+    }
+
+    /// Brings everything else up to date with the placement.
+    fn enter(&mut self) {
+        let count = self.problem.instance().servers.len();
+        self.servers = (0..count).map(|server| Occupancy::empty(self.problem, server)).collect();
+        self.waiting.clear();
+        self.place = vec![NONE; self.placement.len()];
+        self.revenue = 0.0;
+        for request in 0..self.placement.len() {
+            match self.placement[request] {
+                NONE => self.wait(request),
+                server => {
+                    self.servers[server as usize].add(self.problem, request);
+                    self.revenue += self.payment(request);
+                }
+            }
+        }
     }
 
     fn run(mut self, start: Instant, shared: &Shared) -> Result<()> {
         let mut done = 0;
         let nothing_to_do = self.servers.is_empty() || self.placement.is_empty();
+        let mut batch = 1;
         while !nothing_to_do && !shared.stop.load(Ordering::Relaxed) && start.elapsed() < self.params.time {
-            let left = self.params.iterations.map_or(BATCH, |most| BATCH.min(most - done));
+            let left = self.params.iterations.map_or(batch, |most| batch.min(most - done));
             if left == 0 {
                 break;
             }
             let before = self.best.0;
+            let begin = Instant::now();
             for _ in 0..left {
                 self.step()?;
             }
+            // By the clock only where the clock is the end: sums are made anew after a batch, and rounding changes the course.
+            let is_short = self.params.iterations.is_some() || begin.elapsed() < SHORT;
+            batch = if is_short { BATCH.min(2 * batch) } else { (batch / 2).max(1) };
             done += left;
             shared.iterations.fetch_add(left, Ordering::Relaxed);
             if self.best.0 > before {
-                shared.offer(self.best.0, &self.best.1);
+                self.keep();
+                shared.offer(self.best.0, &self.best_placement());
             }
         }
-        shared.offer(self.best.0, &self.best.1);
+        self.keep();
+        shared.offer(self.best.0, &self.best_placement());
         Ok(())
+    }
+
+    /// Copies the placement if it is the best.
+    fn keep(&mut self) {
+        if self.is_best {
+            // The sum anew: many differences are not exact.
+            self.revenue =
+                (0..self.placement.len()).filter(|r| self.placement[*r] != NONE).map(|r| self.payment(r)).sum();
+            self.best.0 = self.revenue;
+            self.best.1.copy_from_slice(&self.placement);
+        }
+    }
+
+    fn best_placement(&self) -> Placement {
+        self.best.1.iter().map(|server| (*server != NONE).then_some(*server as usize)).collect()
     }
 
     /// Ruins and recreates one or two servers; takes it back where it is much worse.
     fn step(&mut self) -> Result<()> {
+        self.iteration += 1;
         let count = self.servers.len();
-        let first = self.rng.gen_range(0..count);
-        let mut ruined = vec![first];
-        if count > 1 && self.rng.gen_bool(0.5) {
-            ruined.push((first + self.rng.gen_range(1..count)) % count);
+        let mut both = match &self.cycle.pair {
+            Some((pair, ..)) => *pair,
+            None => {
+                let first = self.rng.gen_range(0..count);
+                [first, (first + self.rng.gen_range(1..count.max(2))) % count]
+            }
+        };
+        if self.rng.gen_bool(0.5) {
+            both.reverse();
         }
-        let old: Vec<Occupancy> = ruined.iter().map(|server| self.servers[*server].clone()).collect();
-        let waiting_before = self.waiting.len();
-        let mut freed = Vec::new();
-        for server in &ruined {
-            self.ruin(*server, &mut freed)?;
+        let first = both[0];
+        let ruined = if count > 1 && self.rng.gen_bool(PAIRS) { &mut both[..] } else { &mut both[..1] };
+        let old: [Option<Occupancy>; 2] = [0, 1].map(|i| ruined.get(i).map(|server| self.servers[*server].clone()));
+        self.freed.clear();
+        self.placed.clear();
+        let mut is_by_app = false;
+        if !self.waiting.is_empty() && self.rng.gen_bool(EJECTIONS) {
+            self.eject(first)?;
+            // What was ejected is tried on the other one first.
+            ruined.reverse();
+        } else {
+            is_by_app = self.rng.gen_bool(BLOCKS);
+            for server in &*ruined {
+                if is_by_app { self.ruin_app(*server)? } else { self.ruin(*server)? }
+            }
         }
-        let mut candidates = self.candidates(&freed, waiting_before);
-        let mut revenue = self.revenue - freed.iter().map(|r| self.payment(*r)).sum::<f64>();
-        let mut placed = Vec::new();
-        while let Some(request) = candidates.pop() {
-            let from = self.rng.gen_range(0..ruined.len());
-            for i in 0..ruined.len() {
-                let server = ruined[(from + i) % ruined.len()];
-                if self.servers[server].try_add(self.problem, request)? {
-                    placed.push((request, server));
+        self.list_candidates(is_by_app, CANDIDATES);
+        let mut revenue = self.revenue - self.freed.iter().map(|r| self.payment(*r)).sum::<f64>();
+        revenue += self.placed.iter().map(|(r, _)| self.payment(*r)).sum::<f64>();
+        while let Some((_, request)) = self.candidates.pop() {
+            for server in &*ruined {
+                if self.servers[*server].try_add(self.problem, request)? {
+                    self.placed.push((request, *server));
                     revenue += self.payment(request);
                     break;
                 }
             }
         }
         let loss = self.revenue - revenue;
-        let is_accepted =
-            loss <= 0.0 || self.rng.r#gen::<f64>() < (-loss / self.temperature.max(f64::MIN_POSITIVE)).exp();
-        if !is_accepted {
-            for (server, old) in ruined.into_iter().zip(old) {
+        self.cycle.done += 1;
+        let is_accepted = loss <= 0.0 || self.rng.r#gen::<f64>() < (-loss / self.cycle.temperature()).exp();
+        if is_accepted {
+            self.accept(revenue);
+            for server in &*ruined {
+                self.servers[*server].refresh(self.problem);
+            }
+        } else {
+            for old in old.into_iter().flatten() {
+                let server = old.server;
                 self.servers[server] = old;
             }
-            return Ok(());
+        }
+        if self.cycle.done >= self.cycle.length {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, revenue: f64) {
+        if self.is_best && revenue < self.revenue {
+            self.keep();
+            self.is_best = false;
+        }
+        for request in std::mem::take(&mut self.freed) {
+            self.placement[request] = NONE;
+            self.wait(request);
+        }
+        for (request, server) in std::mem::take(&mut self.placed) {
+            self.placement[request] = server as u32;
+            self.serve(request);
         }
         self.revenue = revenue;
-        for request in freed.iter() {
-            self.placement[*request] = None;
-        }
-        for (request, server) in &placed {
-            self.placement[*request] = Some(*server);
-        }
-        self.waiting.extend(freed);
-        let placement = &self.placement;
-        self.waiting.retain(|request| placement[*request].is_none());
-        for server in ruined {
-            self.servers[server].refresh(self.problem);
-        }
         if revenue > self.best.0 + 1e-9 {
-            // The sum anew: many differences are not exact.
-            self.revenue = self.problem.revenue(&self.placement);
-            self.best = (self.revenue, self.placement.clone());
+            self.best.0 = revenue;
+            self.is_best = true;
+        }
+    }
+
+    /// Ends a cycle and begins the next one.
+    fn turn(&mut self) -> Result<()> {
+        self.keep();
+        if let Some((_, before, placement)) = self.cycle.pair.take()
+            && self.revenue < before
+        {
+            self.placement = placement;
+            self.enter();
+            self.is_best = self.revenue >= self.best.0;
+        }
+        self.cycle.hot = self.cycle.cold / COLD;
+        if self.cycle.pairs > 0 && self.servers.len() > 1 {
+            return self.begin_pair();
+        }
+        self.cycle.begin_whole();
+        if !self.is_best && self.rng.gen_bool(0.5) {
+            self.placement.copy_from_slice(&self.best.1);
+            self.enter();
+            self.is_best = true;
+        }
+        Ok(())
+    }
+
+    /// Empties two servers and fills them application by application.
+    fn begin_pair(&mut self) -> Result<()> {
+        let first = self.rng.gen_range(0..self.servers.len());
+        let pair = [first, (first + self.rng.gen_range(1..self.servers.len())) % self.servers.len()];
+        self.cycle.begin_pair(pair, self.revenue, self.placement.clone());
+        for server in pair {
+            for request in std::mem::take(&mut self.servers[server].tenants) {
+                self.placement[request] = NONE;
+                self.revenue -= self.payment(request);
+                self.wait(request);
+            }
+            self.servers[server] = Occupancy::empty(self.problem, server);
+        }
+        self.is_best = false;
+        self.freed.clear();
+        for server in pair {
+            self.iteration += 1;
+            self.list_candidates(true, PAIR_CANDIDATES);
+            while let Some((_, request)) = self.candidates.pop() {
+                if self.servers[server].try_add(self.problem, request)? {
+                    self.placement[request] = server as u32;
+                    self.revenue += self.payment(request);
+                    self.serve(request);
+                }
+            }
         }
         Ok(())
     }
 
     /// Takes some tenants from a server, and those whose promises are broken then: less load can be slower for a neighbour where the
     /// profiler is not monotone.
-    fn ruin(&mut self, server: usize, freed: &mut Vec<usize>) -> Result<()> {
+    fn ruin(&mut self, server: usize) -> Result<()> {
         let occupancy = &mut self.servers[server];
         let most = occupancy.tenants.len().min(self.params.ruin);
         if most > 0 {
             for _ in 0..self.rng.gen_range(1..=most) {
                 let place = self.rng.gen_range(0..occupancy.tenants.len());
-                freed.push(occupancy.remove(self.problem, place));
+                self.freed.push(occupancy.remove(self.problem, place));
             }
         }
         while let Some(place) = occupancy.violator(self.problem)? {
-            freed.push(occupancy.remove(self.problem, place));
+            self.freed.push(occupancy.remove(self.problem, place));
         }
         Ok(())
     }
 
-    /// The requests to try, the first to be tried last in the list: those freed and some that wait, by payment for memory with noise.
-    fn candidates(&mut self, freed: &[usize], waiting: usize) -> Vec<usize> {
-        let some = self.waiting[..waiting].choose_multiple(&mut self.rng, CANDIDATES).copied();
-        let mut candidates: Vec<usize> = some.collect();
-        candidates.extend_from_slice(freed);
+    /// Takes all tenants of an application from a server, and those whose promises are broken then.
+    fn ruin_app(&mut self, server: usize) -> Result<()> {
+        let occupancy = &mut self.servers[server];
+        if !occupancy.tenants.is_empty() {
+            let app = self.apps[occupancy.tenants[self.rng.gen_range(0..occupancy.tenants.len())]];
+            for place in (0..occupancy.tenants.len()).rev() {
+                if self.apps[occupancy.tenants[place]] == app || self.rng.gen_bool(0.2) {
+                    self.freed.push(occupancy.remove(self.problem, place));
+                }
+            }
+        }
+        while let Some(place) = occupancy.violator(self.problem)? {
+            self.freed.push(occupancy.remove(self.problem, place));
+        }
+        Ok(())
+    }
+
+    /// Puts a waiting request on a server and takes others away until there is memory and every promise holds.
+    fn eject(&mut self, server: usize) -> Result<()> {
+        let request = self.waiting[self.rng.gen_range(0..self.waiting.len())] as usize;
+        let gb = self.problem.memory_gb[request];
+        let is_hopeless = gb > self.problem.instance().servers[server].memory_gb;
+        if is_hopeless || self.problem.kind(server).beyond_training[request] {
+            return Ok(());
+        }
+        self.tried[request] = self.iteration;
+        let occupancy = &mut self.servers[server];
+        while !occupancy.has_memory(self.problem, request) && !occupancy.tenants.is_empty() {
+            let place = self.rng.gen_range(0..occupancy.tenants.len());
+            self.freed.push(occupancy.remove(self.problem, place));
+        }
+        occupancy.add(self.problem, request);
+        while !occupancy.holds(self.problem)? {
+            // One of those that were there; without them it must do alone.
+            let others = occupancy.tenants.len() - 1;
+            if others == 0 {
+                occupancy.remove(self.problem, 0);
+                return Ok(());
+            }
+            let place = self.rng.gen_range(0..others);
+            self.freed.push(occupancy.remove(self.problem, place));
+        }
+        self.placed.push((request, server));
+        Ok(())
+    }
+
+    /// The requests to try: those freed and some that wait, by payment or payment for memory, with noise.
+    fn list_candidates(&mut self, is_by_app: bool, waiting: usize) {
+        if is_by_app {
+            // Some come long before others.
+            for favour in &mut self.favour {
+                *favour = 8.0f64.powf(self.rng.gen_range(-1.0..1.0));
+            }
+        }
+        self.candidates.clear();
         let by_memory = self.rng.gen_bool(0.5);
-        let mut keyed: Vec<(f64, usize)> = candidates
-            .into_iter()
-            .map(|request| {
-                let size = if by_memory { self.problem.memory_gb[request] } else { 1.0 };
-                let noise = 0.5 + self.rng.r#gen::<f64>();
-                (noise * self.payment(request) / size, request)
-            })
-            .collect();
-        keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
-        keyed.into_iter().map(|(_, request)| request).collect()
+        for i in 0..self.freed.len() + waiting.min(self.waiting.len()) {
+            let request = match self.freed.get(i) {
+                Some(request) => *request,
+                None => self.waiting[self.rng.gen_range(0..self.waiting.len())] as usize,
+            };
+            if std::mem::replace(&mut self.tried[request], self.iteration) == self.iteration {
+                continue;
+            }
+            let size = if by_memory { self.problem.memory_gb[request] } else { 1.0 };
+            let noise = 0.5 + self.rng.r#gen::<f64>();
+            let noise = if is_by_app { noise * self.favour[self.apps[request]] } else { noise };
+            self.candidates.push((noise * self.payment(request) / size, request));
+        }
+        self.candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    }
+
+    fn wait(&mut self, request: usize) {
+        self.place[request] = self.waiting.len() as u32;
+        self.waiting.push(request as u32);
+    }
+
+    fn serve(&mut self, request: usize) {
+        let place = std::mem::replace(&mut self.place[request], NONE) as usize;
+        self.waiting.swap_remove(place);
+        if let Some(moved) = self.waiting.get(place) {
+            self.place[*moved as usize] = place as u32;
+        }
     }
 
     fn payment(&self, request: usize) -> f64 {
         self.problem.instance().requests[request].payment
     }
 }
-
-/// Waiting requests that are tried in one step.
-const CANDIDATES: usize = 12;

@@ -3,6 +3,10 @@
 //! On server s, h_s = Σ_r x_rs·ψ_r is linear in the placement, f(h_s) is the network as [`Embedding`] has it, and request r with the
 //! limit ℓ on output k asks for f_k(h_s) ≤ ℓ + M·(1 − w_rs). Bounds of units are those of the fillings that memory, and on a single server
 //! a revenue as good as the first plan's, leave.
+//!
+//! The solver keeps no tree that could be checked. Where a proof is asked for, it is given half of the time, and the engine of
+//! [`exact`](super::exact()) or [`decomposed`](super::decomposed()) proves a bound as good as the solver's in the rest: the certificate
+//! is that engine's, and the plan's bound is what it proves, which is worse than the solver's if the time does not do.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -14,6 +18,9 @@ use neuro_profiler::server_state::ServerState;
 use neuro_profiler::{Load, Model as ProfilerModel, sla_index};
 
 use super::assignment::{Assignment, alike, ordered, revenue};
+use super::certificate::Certificate;
+use super::decomposed::{DecomposedParams, decomposed};
+use super::exact::{ExactParams, exact};
 use super::lns::{LnsParams, search};
 use super::tenancy::Tenancy;
 use super::{Parts, Problem, greedy, parts_of, plan_of_parts};
@@ -37,12 +44,23 @@ pub struct MilpParams {
     pub tightening: Tightening,
     /// Seed of the search for a first plan.
     pub seed: u64,
+    /// Whether a proof of the bound is to be found; by default not. Of requests that may be split there is one on a single server only.
+    pub certificate: bool,
 }
 
 impl Default for MilpParams {
     fn default() -> Self {
-        Self { time: None, splits: false, tightening: Tightening::up_to(Level::Lp), seed: 1 }
+        Self { time: None, splits: false, tightening: Tightening::up_to(Level::Lp), seed: 1, certificate: false }
     }
+}
+
+/// What the program found.
+#[derive(Clone, Debug)]
+pub struct Milp {
+    /// The best plan, audited.
+    pub plan: Plan,
+    /// The proof of its bound, if it was asked for and there was the time.
+    pub certificate: Option<Certificate>,
 }
 
 /// Decides by one mixed-integer program and proves a bound.
@@ -52,16 +70,19 @@ impl Default for MilpParams {
 ///
 /// # Errors
 ///
-/// [`Error::UnsuitedProfiler`], what the solver reports, or [`Error::FailedAudit`].
+/// [`Error::UnsuitedProfiler`], what the solver reports, [`Error::BoundContradicted`] if a plan is found that is better than the solver's
+/// bound, or [`Error::FailedAudit`].
 pub fn milp(
     problem: &Problem<'_>,
     params: &MilpParams,
     solver: &dyn MipSolver,
     observer: Observer<'_>,
-) -> Result<Plan> {
+) -> Result<Milp> {
     let start = Instant::now();
     let heads = problem.kinds.iter().map(|kind| head(kind.bundle.model())).collect::<Result<Vec<_>>>()?;
-    let left = || params.time.map(|time| time.saturating_sub(start.elapsed()));
+    let proves = params.certificate && (!params.splits || problem.instance().servers.len() == 1);
+    let left_of = |share: f64| params.time.map(|time| time.mul_f64(share).saturating_sub(start.elapsed()));
+    let left = || left_of(if proves { SOLVER_SHARE } else { 1.0 });
     let mut stopped = false;
     let first = first_plan(problem, params, &mut |progress| {
         stopped |= observer(progress) == ControlFlow::Break(());
@@ -82,7 +103,8 @@ pub fn milp(
             break;
         }
         let program = Program::new(problem, &heads, params, &held, slack, left())?;
-        let solution = solver.solve(&program.assignment.model, &SolveOptions { time: left(), nodes: None })?;
+        let solution =
+            solver.solve(&program.assignment.model, &SolveOptions { time: left(), ..SolveOptions::default() })?;
         held.nodes += solution.outcome.nodes;
         termination = solution.outcome.termination;
         if slack == 0.0 {
@@ -101,6 +123,14 @@ pub fn milp(
         }
         // A limit is exceeded by less than the solver's tolerance: once more with limits that leave room for it.
     }
+    let mut certificate = None;
+    if proves && !stopped {
+        let target = held.bound.unwrap_or(f64::NEG_INFINITY);
+        certificate = prove(problem, params, target, left_of(1.0), observer)?;
+        if let Some(certificate) = &certificate {
+            held.bound = Some(certificate.bound.max(held.revenue));
+        }
+    }
     let proved = held.bound.is_some_and(|bound| bound <= held.revenue + PROVED * held.revenue.max(1.0));
     termination = match termination {
         _ if proved => Termination::Optimal,
@@ -114,7 +144,46 @@ pub fn milp(
         nodes: held.nodes,
         seconds: start.elapsed().as_secs_f64(),
     };
-    plan_of_parts(problem, Method::Milp, &held.parts, &outcome)
+    Ok(Milp { plan: plan_of_parts(problem, Method::Milp, &held.parts, &outcome)?, certificate })
+}
+
+/// Share of the time for the program where a proof is asked for.
+const SOLVER_SHARE: f64 = 0.5;
+
+/// A proof that no revenue is above `target`, or of the best bound in the time.
+fn prove(
+    problem: &Problem<'_>,
+    params: &MilpParams,
+    target: f64,
+    time: Option<Duration>,
+    observer: Observer<'_>,
+) -> Result<Option<Certificate>> {
+    let allowed = target + PROVED * target.abs().max(1.0);
+    let (found, certificate) = if problem.instance().servers.len() == 1 {
+        let limits = Limits { time, target: target.is_finite().then_some(allowed), ..Limits::default() };
+        let exact = exact(
+            problem,
+            &ExactParams { limits, seed: params.seed, certificate: true, ..Default::default() },
+            observer,
+        )?;
+        (exact.plan.objective, exact.certificate)
+    } else {
+        let time = time.unwrap_or(DecomposedParams::default().time);
+        let decomposition = DecomposedParams { time, seed: params.seed, certificate: true, ..Default::default() };
+        let decomposed = decomposed(problem, &decomposition, &mut |progress| {
+            let is_done = progress.bound <= allowed;
+            if observer(progress) == ControlFlow::Break(()) || is_done {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        (decomposed.plan.objective, decomposed.certificate)
+    };
+    if target.is_finite() && found > target + CUTOFF_SLACK * target.abs().max(1.0) {
+        return Err(Error::BoundContradicted { objective: found, bound: target });
+    }
+    Ok(certificate)
 }
 
 /// By how much limits, logarithms of seconds, are tightened: not at all, then by what a solver may miss a row.

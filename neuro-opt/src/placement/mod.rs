@@ -8,7 +8,8 @@
 //! maximise Σ_r p_r z_r subject to Σ_s x_rs = N_r z_r, Σ_r m_r x_rs ≤ C_s,
 //!
 //! and, wherever x_rs > 0, the service time that the profiler of s predicts for r beside all that runs on s, times the profiler's
-//! margin, is at most D_r. Of the methods here `neuro`, `perx` and `scaloran` may split a request, as published; the others place it whole.
+//! margin, is at most D_r. Of the methods here `neuro`, `perx` and `scaloran` may split a request, as published, and `milp` may on
+//! demand; the others place it whole.
 //!
 //! # The data
 //!
@@ -33,6 +34,7 @@ mod neuro;
 mod occupancy;
 mod perx;
 mod problem;
+mod published;
 mod rejection;
 mod scaloran;
 mod tenancy;
@@ -47,7 +49,7 @@ pub use explain::{BoundChange, Explanation, MemoryChange, PaymentChange, explain
 pub use first_fit::first_fit;
 pub use greedy::greedy;
 pub use lns::{Lns, LnsParams, lns};
-pub use milp::{MilpParams, milp};
+pub use milp::{Milp, MilpParams, milp};
 pub use neuro::{Neuro, NeuroParams, neuro};
 pub use perx::{PerxParams, perx};
 pub use problem::{Problem, Profiles};

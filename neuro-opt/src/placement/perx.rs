@@ -6,7 +6,8 @@
 //! δ · Σ_b w_bs · max(0, T_ab(n_bs) − base_a) ≤ D_r − base_a,
 //!
 //! with base_a times the base factor. λ_bs is the mean rate over b's instances, at first those of all its requests, then those that the
-//! solution before has on s; the program is solved anew until the same requests are served. Beside these rows stand what follows from
+//! solution before has on s; the program is solved anew until the same requests are served and it is
+//! solved, or the time is up. Beside these rows stand what follows from
 //! them and helps the solver: n_bs is at most what T_ab alone leaves to r.
 
 use std::ops::ControlFlow;
@@ -93,13 +94,17 @@ pub fn perx(
         }
         // What is left in equal shares over the rounds that may follow.
         let left = params.time.map(|time| time.saturating_sub(start.elapsed()) / (params.rounds - round + 1) as u32);
-        let Solved { parts, outcome } = solve(problem, &rows, solver, left)?;
+        if left == Some(Duration::ZERO) && held.is_some() {
+            break;
+        }
+        let Solved { parts, outcome } = solve(problem, &rows, solver, left, held.as_ref().map(|(parts, _)| parts))?;
         nodes += outcome.nodes;
         let is_served = |parts: &Parts| -> Vec<bool> { parts.iter().map(|parts| !parts.is_empty()).collect() };
         let stable = held.as_ref().is_some_and(|(before, _)| is_served(before) == is_served(&parts));
         rows.follow(problem, &parts)?;
         held = Some((parts, heuristic(outcome.termination)));
-        if stable {
+        // What a share of the time did not solve, the next one may.
+        if stable && outcome.termination == Termination::Optimal {
             break;
         }
     }

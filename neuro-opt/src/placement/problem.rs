@@ -6,6 +6,7 @@ use neuro_profiler::server_state::{CompiledHead, CompiledTerms};
 use neuro_profiler::{Bundle, Load, Model, Profiler, sla_index};
 
 use super::filling::{Filling, Interference};
+use super::published::{CompiledTenants, TenantTerms};
 use crate::{Error, Result};
 
 /// Profilers by kind of server, or one for every kind.
@@ -19,18 +20,18 @@ impl Profiles {
     /// Adds the profiler of every kind that has none of its own.
     #[must_use]
     pub fn and_of_all(mut self, bundle: Bundle) -> Self {
-        self.of_all = Some(bundle);
+        self.of_all = Some(bundle.with_headroom());
         self
     }
 
     /// Adds the profiler of one kind.
     #[must_use]
     pub fn with(mut self, kind: impl Into<String>, bundle: Bundle) -> Self {
-        self.by_kind.insert(kind.into(), bundle);
+        self.by_kind.insert(kind.into(), bundle.with_headroom());
         self
     }
 
-    /// The profiler of a kind.
+    /// The profiler of a kind; its network predicts with the headroom of its margins ([`Bundle::with_headroom`]).
     pub fn get(&self, kind: &str) -> Option<&Bundle> {
         self.by_kind.get(kind).or(self.of_all.as_ref())
     }
@@ -57,17 +58,28 @@ pub(crate) struct Kind<'a> {
     pub(crate) loads: Vec<Load>,
     /// Whether a load lies above what the profiler was trained on: such a request is not admitted.
     pub(crate) beyond_training: Vec<bool>,
-    /// A server-state profiler, compiled.
+    /// A server-state profiler or the published network, compiled.
     pub(crate) compiled: Option<CompiledKind>,
+}
+
+/// A profiler and its requests, for searches.
+#[derive(Debug)]
+pub(crate) enum CompiledKind {
+    /// One network of a server.
+    Shared(CompiledState),
+    /// One network for each tenant, and what it needs to know of each request.
+    Tenants(CompiledTenants, Vec<TenantTerms>),
 }
 
 /// A server-state profiler and its requests, for searches.
 #[derive(Debug)]
-pub(crate) struct CompiledKind {
+pub(crate) struct CompiledState {
     pub(crate) head: CompiledHead,
     pub(crate) terms: Vec<CompiledTerms>,
     /// The outputs that each request bounds, and their bounds.
     pub(crate) limits: Vec<Vec<(usize, f32)>>,
+    /// Number of outputs.
+    pub(crate) outputs: usize,
 }
 
 /// By how much a search keeps its single-precision predictions below a promise's logarithm, so that the audit in double precision
@@ -198,8 +210,22 @@ impl<'a> Kind<'a> {
                 });
                 let limits = limits.collect();
                 let terms = terms.iter().map(|terms| head.terms(terms)).collect();
-                Some(CompiledKind { head, terms, limits })
+                Some(CompiledKind::Shared(CompiledState { head, terms, limits, outputs: model.head().outputs() }))
             }
+            Model::Paper(model) => CompiledTenants::new(model).map(|network| {
+                let terms = instance.requests.iter().zip(&loads).map(|(request, load)| {
+                    let sla = sla_index(request.sla);
+                    let promise = request.delay_s.ln() - bundle.margin(load.app, request.sla).ln();
+                    let statistics = if sla == 2 { 1..=2 } else { sla..=sla };
+                    let limit = |k: usize| {
+                        let limit = promise - model.scale_s(load.app)[k].ln() - SINGLE_PRECISION_SLACK;
+                        (k, limit as f32)
+                    };
+                    network.terms(load.app, load.instances, load.rate, statistics.map(limit).collect())
+                });
+                let terms = terms.collect();
+                CompiledKind::Tenants(network, terms)
+            }),
             _ => None,
         };
         Ok(Self { bundle, loads, beyond_training, compiled })

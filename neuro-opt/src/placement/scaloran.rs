@@ -76,7 +76,7 @@ pub fn scaloran(
         let outcome = Outcome { termination, objective: Some(0.0), bound: None, nodes: 0, seconds };
         return plan_of_parts(problem, method, &vec![Vec::new(); rows.asked.len()], &outcome);
     }
-    let Solved { parts, outcome } = solve(problem, &rows, solver, params.time)?;
+    let Solved { parts, outcome } = solve(problem, &rows, solver, params.time, None)?;
     plan_of_parts(problem, method, &parts, &Outcome { seconds: start.elapsed().as_secs_f64(), ..outcome })
 }
 

@@ -40,6 +40,8 @@ pub struct SolveOptions {
     pub time: Option<Duration>,
     /// Limit of nodes; none by default.
     pub nodes: Option<u64>,
+    /// Whether the model is solved as it is, without what a solver may do to it before (see [`cbc`]); by default not.
+    pub plain: bool,
 }
 
 /// What a solver answers.

@@ -4,6 +4,9 @@
 //! The worker is any program that calls [`serve`]; this crate has one, `neuro-opt-worker`. It reads one request from its standard
 //! input, answers on its standard output and ends; it ends at once when its standard input is closed, so that it does not outlive
 //! the program that started it.
+//!
+//! A worker that dies takes nothing with it: the model is solved once more as it is ([`SolveOptions::plain`]) in the time that is left,
+//! and only if that fails too the error tells by what it was ended and what it wrote last.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -84,18 +87,72 @@ impl MipSolver for Worker {
 
     fn solve(&self, model: &Model, options: &SolveOptions) -> Result<Solution> {
         let start = Instant::now();
+        let dead = match self.attempt(model, options)? {
+            Attempt::Ended(solution) => return Ok(*solution),
+            Attempt::Dead(how) => how,
+        };
+        let left = options.time.map(|time| time.saturating_sub(start.elapsed()));
+        if left == Some(Duration::ZERO) {
+            return Ok(nothing(Termination::TimeLimit, start));
+        }
+        if options.plain {
+            return Err(self.fault(dead));
+        }
+        match self.attempt(model, &SolveOptions { time: left, plain: true, ..options.clone() })? {
+            Attempt::Ended(mut solution) => {
+                solution.outcome.seconds = start.elapsed().as_secs_f64();
+                Ok(*solution)
+            }
+            Attempt::Dead(how) => Err(self.fault(format!("{dead}; without preprocessing: {how}"))),
+        }
+    }
+}
+
+/// How a worker ended.
+enum Attempt {
+    /// With an answer, or because it had to.
+    Ended(Box<Solution>),
+    /// Without one: by what, and what it wrote last.
+    Dead(String),
+}
+
+fn nothing(termination: Termination, start: Instant) -> Solution {
+    let seconds = start.elapsed().as_secs_f64();
+    Solution { outcome: Outcome { termination, objective: None, bound: None, nodes: 0, seconds }, values: None }
+}
+
+/// Bytes of a worker's standard error that are kept for a message.
+const LAST_WORDS: usize = 400;
+
+/// The last lines of what a worker wrote, in one.
+fn last_words(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(LAST_WORDS)..]);
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | ")
+}
+
+impl Worker {
+    /// One solve in one process.
+    fn attempt(&self, model: &Model, options: &SolveOptions) -> Result<Attempt> {
+        let start = Instant::now();
         let request = serde_json::to_string(&Request { model, options: options.clone() }).map_err(|e| self.fault(e))?;
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| self.fault(error))?;
         let mut running = Running(child);
-        let (Some(mut input), Some(output)) = (running.0.stdin.take(), running.0.stdout.take()) else {
-            return Err(self.fault("it has no standard input or output"));
+        let pipes = (running.0.stdin.take(), running.0.stdout.take(), running.0.stderr.take());
+        let (Some(mut input), Some(output), Some(mut errors)) = pipes else {
+            return Err(self.fault("it has no standard input, output or error"));
         };
+        let words = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            // What can be read will do.
+            let _ = errors.read_to_end(&mut text);
+            text
+        });
         let (sender, receiver) = channel();
         std::thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(std::result::Result::ok);
@@ -103,22 +160,18 @@ impl MipSolver for Worker {
             // The receiver is gone if the limit came first.
             let _ = sender.send(answer);
         });
-        input.write_all(request.as_bytes()).and_then(|()| input.write_all(b"\n")).map_err(|e| self.fault(e))?;
-        input.flush().map_err(|error| self.fault(error))?;
-        let nothing = |termination| {
-            let seconds = start.elapsed().as_secs_f64();
-            Ok(Solution {
-                outcome: Outcome { termination, objective: None, bound: None, nodes: 0, seconds },
-                values: None,
-            })
-        };
+        let written = input.write_all(request.as_bytes()).and_then(|()| input.write_all(b"\n"));
+        let written = written.and_then(|()| input.flush());
+        let nothing = |termination| Ok(Attempt::Ended(Box::new(nothing(termination, start))));
         loop {
             let is_stopped = self.stops.as_ref().is_some_and(|stops| stops());
             match receiver.recv_timeout(POLL) {
                 Ok(Some(answer)) => {
                     let answer: std::result::Result<Solution, String> =
                         serde_json::from_str(&answer).map_err(|error| self.fault(error))?;
-                    return answer.map_err(|problem| self.fault(problem));
+                    return answer
+                        .map(|answer| Attempt::Ended(Box::new(answer)))
+                        .map_err(|problem| self.fault(problem));
                 }
                 // A terminal's Ctrl-C also ends the worker.
                 _ if is_stopped => return nothing(Termination::Interrupted),
@@ -133,7 +186,14 @@ impl MipSolver for Worker {
                     if self.stops.as_ref().is_some_and(|stops| stops()) {
                         return nothing(Termination::Interrupted);
                     }
-                    return Err(self.fault("it ended without an answer"));
+                    // It has closed its output: it has ended, or is made to.
+                    let _ = running.0.kill();
+                    let status = running.0.wait().map_err(|error| self.fault(error))?;
+                    let words = last_words(&words.join().unwrap_or_default());
+                    let unread = written.err().map(|error| format!(", the model was not read ({error})"));
+                    let said = if words.is_empty() { String::new() } else { format!(", and wrote: {words}") };
+                    let unread = unread.unwrap_or_default();
+                    return Ok(Attempt::Dead(format!("it ended without an answer ({status}){unread}{said}")));
                 }
             }
         }

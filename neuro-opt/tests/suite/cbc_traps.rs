@@ -12,7 +12,7 @@ use rand::Rng;
 use crate::conformance::{hard, worker};
 
 fn within(model: &Model, time: Duration) -> neuro_opt::solver::Solution {
-    Cbc.solve(model, &SolveOptions { time: Some(time), nodes: None }).unwrap()
+    Cbc.solve(model, &SolveOptions { time: Some(time), ..SolveOptions::default() }).unwrap()
 }
 
 /// A market-split program without slack, for which CBC finds no solution in the time: it hands back a fractional vector.
@@ -45,7 +45,7 @@ fn a_limit_is_of_wall_clock_time() {
         .spawn()
         .unwrap();
     let request =
-        serde_json::json!({ "model": hard(), "options": SolveOptions { time: Some(limit), nodes: None } }).to_string();
+        serde_json::json!({ "model": hard(), "options": SolveOptions { time: Some(limit), ..SolveOptions::default() } }).to_string();
     let mut input = child.stdin.take().unwrap();
     input.write_all(format!("{request}\n").as_bytes()).unwrap();
     let pid = child.id().to_string();
@@ -146,7 +146,7 @@ fn a_bound_at_a_limit_is_a_bound() {
             |of: &dyn Fn(usize) -> f64| x.iter().zip(&weights).fold(Linear::default(), |sum, (x, w)| sum + of(*w) * *x);
         model.add(sum(&|w| w as f64).at_most(capacity as f64)).unwrap();
         model.optimise(sense, sum(&|w| sign * (w as f64 + 100.0)) + Linear::constant(constant)).unwrap();
-        let options = SolveOptions { time: None, nodes: Some(20) };
+        let options = SolveOptions { nodes: Some(20), ..SolveOptions::default() };
         let solution = Cbc.solve(&model, &options).unwrap();
         assert_eq!(solution.outcome.termination, Termination::NodeLimit);
         let bound = solution.outcome.bound.unwrap();
@@ -191,7 +191,7 @@ fn a_worker_that_hangs_is_killed() {
     let start = Instant::now();
     // It reads and says nothing that is an answer, and ends when nobody writes any more.
     let hanging = Worker::new("cat", []);
-    let options = SolveOptions { time: Some(Duration::from_millis(50)), nodes: None };
+    let options = SolveOptions { time: Some(Duration::from_millis(50)), ..SolveOptions::default() };
     let solution = hanging.solve(&Model::new(), &options).unwrap();
     assert_eq!(solution.outcome.termination, Termination::TimeLimit);
     assert!(start.elapsed() < Duration::from_secs(100));
@@ -202,6 +202,44 @@ fn a_worker_that_hangs_is_killed() {
         let error = Worker::new(program, []).solve(&Model::new(), &options).unwrap_err();
         assert!(error.to_string().contains(program), "{error}");
     }
+}
+
+/// A worker that is ended by a signal is started once more without preprocessing; if that does not help, the error tells by what and
+/// what it wrote.
+#[cfg(unix)]
+#[test]
+fn a_worker_that_dies_is_tried_again_as_it_is() {
+    let answer = serde_json::to_string(&Ok::<_, String>(an_answer())).unwrap();
+    let worker = |script: String| Worker::new("sh", ["-c".to_owned(), script]);
+    let dies = "echo 'a fault of memory' >&2; kill -SEGV $$";
+    let once = worker(format!(
+        "read -r line; case $line in *'\"plain\":true'*) echo 'neuro-answer {answer}';; *) {dies};; esac"
+    ));
+    let solution = once.solve(&Model::new(), &SolveOptions::default()).unwrap();
+    assert_eq!(solution.outcome.objective, Some(3.0));
+    // Nor is there anything to try where it was to be so.
+    let always = worker(format!("read -r line; {dies}"));
+    for plain in [false, true] {
+        let error = always.solve(&Model::new(), &SolveOptions { plain, ..SolveOptions::default() }).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("signal: 11") && text.contains("a fault of memory"), "{text}");
+        assert_eq!(text.contains("without preprocessing"), !plain, "{text}");
+    }
+    // Where the time is up, that is what is said.
+    let late = worker(format!("read -r line; sleep 0.1; {dies}"));
+    let options = SolveOptions { time: Some(Duration::from_millis(50)), ..SolveOptions::default() };
+    assert_eq!(late.solve(&Model::new(), &options).unwrap().outcome.termination, Termination::TimeLimit);
+}
+
+fn an_answer() -> neuro_opt::solver::Solution {
+    let outcome = neuro_opt::Outcome {
+        termination: Termination::Optimal,
+        objective: Some(3.0),
+        bound: Some(3.0),
+        nodes: 0,
+        seconds: 0.0,
+    };
+    neuro_opt::solver::Solution { outcome, values: Some(Vec::new()) }
 }
 
 /// A worker ends when the program that started it is gone.

@@ -151,14 +151,15 @@ fn limits_are_outcomes_and_are_kept() {
     each(|solver| {
         let start = Instant::now();
         let limit = Duration::from_millis(300);
-        let solution = solver.solve(&hard(), &SolveOptions { time: Some(limit), nodes: None }).unwrap();
+        let solution = solver.solve(&hard(), &SolveOptions { time: Some(limit), ..SolveOptions::default() }).unwrap();
         assert_eq!(solution.outcome.termination, Termination::TimeLimit, "{}", solver.name());
         // A hundred times the limit is no measurement but a limit that was not looked at.
         assert!(start.elapsed() < 100 * limit, "{}", solver.name());
         if let (Some(bound), Some(objective)) = (solution.outcome.bound, solution.outcome.objective) {
             assert!(bound <= objective + 1e-6);
         }
-        let few = solver.solve(&hard(), &SolveOptions { time: Some(20 * limit), nodes: Some(5) }).unwrap();
+        let few =
+            solver.solve(&hard(), &SolveOptions { time: Some(20 * limit), nodes: Some(5), plain: false }).unwrap();
         assert!(
             matches!(few.outcome.termination, Termination::NodeLimit | Termination::TimeLimit),
             "{}",

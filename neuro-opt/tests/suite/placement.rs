@@ -8,7 +8,7 @@ use neuro_data::instance::Instance;
 use neuro_data::plan::{Assignment, Plan, RejectionCode};
 use neuro_data::scenario::{Scenario, ScenarioParams, draw};
 use neuro_data::{Catalogue, Sla};
-use neuro_opt::placement::{Audit, Finding, LnsParams, Problem, Profiles, audit, greedy, lns};
+use neuro_opt::placement::{Audit, ExactParams, Finding, LnsParams, Problem, Profiles, audit, exact, greedy, lns};
 use neuro_profiler::Bundle;
 
 pub(crate) fn profiles(suffix: &str) -> Profiles {
@@ -213,4 +213,29 @@ fn what_is_missing_is_named() {
     assert!(text.contains("requests[2].app") && text.contains("unheard-of"), "{text}");
     instance.requests[2].payment = -1.0;
     assert!(message(&instance, &profiles).contains("requests[2].payment"));
+}
+
+/// What searches compute of the published network, one tenant after another in single precision, is what the audit computes.
+#[test]
+fn the_published_network_is_searched_in_no_time_and_without_broken_promises() {
+    let profiles = profiles("-paper");
+    for seed in 0..6 {
+        let instance = instance(1, 15, 1.0, seed);
+        let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+        let best = exact(&problem, &ExactParams::default(), &mut |_| ControlFlow::Continue(())).unwrap().plan.objective;
+        let plan = search(&problem, 2_000);
+        assert!((plan.objective - best).abs() < 1e-6, "seed {seed}: {} is not {best}", plan.objective);
+    }
+}
+
+/// A hundred servers are searched as ten are: nothing looks at all of them at every step.
+#[test]
+fn a_hundred_servers_are_improved() {
+    let profiles = profiles("");
+    let instance = instance(100, 1_500, 1.0, 1);
+    let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+    let first = greedy(&problem).unwrap().objective;
+    let plan = search(&problem, 30_000);
+    assert!(plan.objective > 1.03 * first, "{} after {first}", plan.objective);
+    assert!(audit(&problem, &plan).unwrap().holds());
 }

@@ -9,8 +9,8 @@ use neuro_data::instance::Instance;
 use neuro_data::plan::Plan;
 use neuro_data::scenario::{Scenario, ScenarioParams, draw};
 use neuro_opt::placement::{
-    MilpParams, NeuroParams, PerxParams, Problem, Profiles, ScalOranParams, audit, exact, first_fit, milp, neuro, perx,
-    scaloran,
+    MilpParams, NeuroParams, PerxParams, Problem, Profiles, ScalOranParams, audit, check_certificate, exact, first_fit,
+    milp, neuro, perx, scaloran,
 };
 use neuro_opt::solver::cbc::Cbc;
 use neuro_opt::{Error, Progress};
@@ -228,12 +228,46 @@ fn the_program_with_networks_finds_what_the_tree_finds() {
             let instance = instance(Scenario::Mixed, 1, 12, 0.7, seed);
             let problem = Problem::new(&instance, &profiles, &catalogue).unwrap();
             let proved = exact(&problem, &Default::default(), &mut go_on).unwrap().plan;
-            let plan = milp(&problem, &MilpParams::default(), &Cbc, &mut go_on).unwrap();
+            let plan = milp(&problem, &MilpParams::default(), &Cbc, &mut go_on).unwrap().plan;
             assert!((plan.objective - proved.objective).abs() < 1e-6, "{seed}{suffix}: {plan:?} {}", proved.objective);
             assert_eq!(plan.termination, "optimal", "seed {seed}{suffix}");
             assert!(audit_holds(&problem, &plan));
         }
     }
+}
+
+#[test]
+fn the_bound_of_the_program_comes_with_a_proof() {
+    let catalogue = Catalogue::built_in();
+    for (servers, requests, suffix) in [(1, 12, ""), (2, 8, "-monotone")] {
+        let profiles = profiles(suffix);
+        let instance = instance(Scenario::Mixed, servers, requests, 0.7, 2);
+        let problem = Problem::new(&instance, &profiles, &catalogue).unwrap();
+        let params = MilpParams { certificate: true, time: Some(Duration::from_secs(120)), ..MilpParams::default() };
+        let found = milp(&problem, &params, &Cbc, &mut go_on).unwrap();
+        let (bound, certificate) = (found.plan.bound.unwrap(), found.certificate.unwrap());
+        assert_eq!(found.plan.termination, "optimal");
+        let proved = check_certificate(&problem, &certificate).unwrap();
+        assert!(proved <= bound + 1e-6 * bound && bound <= found.plan.objective * (1.0 + 1e-6), "{proved} {bound}");
+        // A proof of less than there is.
+        let mut better = certificate.clone();
+        better.bound *= 0.99;
+        assert!(matches!(check_certificate(&problem, &better), Err(Error::Certificate { .. })));
+        let mut worse = certificate;
+        for part in &mut worse.parts {
+            part.prices.iter_mut().for_each(|price| *price = 0.0);
+            part.groups.iter_mut().for_each(|group| group.bound = 0.0);
+        }
+        assert!(matches!(check_certificate(&problem, &worse), Err(Error::Certificate { .. })));
+        // Nobody asked.
+        assert!(milp(&problem, &MilpParams::default(), &Cbc, &mut go_on).unwrap().certificate.is_none());
+    }
+    // Without the time for one the solver's bound stays, unproved or not at all.
+    let profiles = profiles("");
+    let instance = instance(Scenario::Mixed, 2, 8, 0.7, 2);
+    let problem = Problem::new(&instance, &profiles, &catalogue).unwrap();
+    let params = MilpParams { certificate: true, splits: true, ..MilpParams::default() };
+    assert!(milp(&problem, &params, &Cbc, &mut go_on).unwrap().certificate.is_none(), "split requests");
 }
 
 #[test]
@@ -267,7 +301,7 @@ fn the_program_with_networks_finds_what_brute_force_finds_split_or_whole() {
             [(false, brute_force(&instance, &memory_gb, &whole)), (true, brute_force(&instance, &memory_gb, &kept))]
         {
             let params = MilpParams { splits, ..MilpParams::default() };
-            let plan = milp(&problem, &params, &Cbc, &mut go_on).unwrap();
+            let plan = milp(&problem, &params, &Cbc, &mut go_on).unwrap().plan;
             assert!((plan.objective - best).abs() < 1e-6, "seed {seed}, {splits}: {} is not {best}", plan.objective);
             assert!((plan.bound.unwrap() - best).abs() < 1e-4 && audit_holds(&problem, &plan));
         }
@@ -340,7 +374,7 @@ fn what_mathematics_does_not_allow_is_refused_with_the_reason() {
         let error = solve(&problem).unwrap_err();
         assert!(matches!(error, Error::UnsuitedProfiler { .. }) && error.to_string().contains(word), "{error}");
     };
-    let by_network = |problem: &Problem<'_>| milp(problem, &MilpParams::default(), &Cbc, &mut go_on);
+    let by_network = |problem: &Problem<'_>| Ok(milp(problem, &MilpParams::default(), &Cbc, &mut go_on)?.plan);
     refused(&paper, &by_network, "GELU");
     refused(&pairs, &by_network, "server-state");
     let by_pairs = |problem: &Problem<'_>| perx(problem, &PerxParams::default(), &Cbc, &mut go_on);

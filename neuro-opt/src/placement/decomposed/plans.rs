@@ -178,7 +178,7 @@ impl Run<'_, '_> {
             model.add(row.at_most(1.0))?;
         }
         model.optimise(crate::Sense::Maximise, objective)?;
-        let solution = Cbc.solve(&model, &SolveOptions { time: Some(time), ..SolveOptions::default() })?;
+        let solution = Cbc.solve(&model, &SolveOptions { time: Some(time), plain: true, ..SolveOptions::default() })?;
         let Some(values) = solution.values else { return self.round(&master) };
         let mut placement: Placement = vec![None; self.payments.len()];
         let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();

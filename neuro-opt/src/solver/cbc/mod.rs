@@ -12,6 +12,8 @@
 //! - *"Unbounded" is said of the relaxation*, whether or not there is a whole-number solution: a solve without the objective tells.
 //! - *A solution must be better by 1e-5* to be taken, unless `increment` says otherwise: it is 1e-9.
 //! - *Preprocessing has ended the program* by an assertion on models with special ordered sets: it is off for these.
+//! - *A time limit that ends preprocessing has ended the program*, by a fault of memory in `CglPreProcess::postProcess`: it is off with
+//!   [`SolveOptions::plain`], and where CBC runs as a [`worker`](super::worker) only the worker is lost.
 //! - *`sec` is CPU time* unless `timeMode` is `elapsed`.
 //! - *With a gap the reported bound was wrong*: none is ever set.
 //! - *Solves at the same time disturb one another*: a lock is held; [`worker`](super::worker) gets around it with processes.
@@ -51,7 +53,7 @@ impl MipSolver for Cbc {
     fn solve(&self, model: &Model, options: &SolveOptions) -> Result<Solution> {
         let start = Instant::now();
         let mut columns = columns(model);
-        let answer = attempt(&columns, options, start, true)?;
+        let answer = attempt(&columns, options, start, !options.plain)?;
         if answer.unbounded {
             return unbounded_or_infeasible(self, model, options, start);
         }
