@@ -157,6 +157,8 @@ const PART_PRICINGS: usize = 2;
 const CLOSING_PRICINGS: usize = 12;
 /// Share of what a bound misses of the value of its prices that the next pricing may miss.
 const MISSING: f64 = 0.15;
+/// Room for closing a part that is little, of what its bound misses of the value of its prices.
+const LITTLE_ROOM: f64 = 0.05;
 /// Share of the gap that a pricing may miss, at least and at most: the more, the sooner it is done.
 const COARSENESS: [f64; 2] = [0.1, 0.3];
 /// Share of the gap that better prices must promise, or branching does more.
@@ -500,7 +502,9 @@ impl<'p, 'a> Run<'p, 'a> {
         // no better than branching will be.
         let (cutoff, missing) = (self.cutoff(), part.bound - dual.value);
         let share = match cutoff - dual.value {
-            room if room >= 0.0 => 0.9 * room,
+            // Where there is hardly any room, step by step: an exact pricing of flat prices has no end.
+            room if room >= LITTLE_ROOM * missing => 0.9 * room,
+            room if room >= 0.0 => MISSING * missing,
             _ => (MISSING * missing).max(self.coarseness * (part.bound - cutoff)).max(0.0),
         };
         let pricing_share = if part.record == 0 {
