@@ -65,7 +65,7 @@ const SMALL: [&str; 8] = [
     "--plans=40",
     "--servers=2,4",
     "--seeds=1",
-    "--budget=200",
+    "--budget=240",
 ];
 
 const KINDS: [&str; 2] = ["edge-a", "edge-b"];
