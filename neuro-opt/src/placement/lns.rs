@@ -278,7 +278,7 @@ impl<'p, 'a> Search<'p, 'a> {
         let count = problem.instance().servers.len();
         let mean = requests.iter().map(|request| request.payment).sum::<f64>() / requests.len().max(1) as f64;
         // Workers at two temperatures: what is too cold for one instance is too hot for another.
-        let cold = COLD * params.temperature * mean * if worker % 2 == 0 { 1.0 } else { HOTTER };
+        let cold = COLD * params.temperature * mean * if worker.is_multiple_of(2) { 1.0 } else { HOTTER };
         let length = FIRST_CYCLE * count.max(1) as u64;
         let seed = neuro_data::derive_seed(params.seed, &["lns", &worker.to_string()]);
         let placement: Vec<u32> = first.iter().map(|server| server.map_or(NONE, |server| server as u32)).collect();
