@@ -1,4 +1,4 @@
-//! The examples are the files beside this one; `README.md` lists them.
+//! The examples are the files beside this one; `README.md` lists them. What `figures` and `orchestrate` share is the library.
 
 mod evaluation;
 

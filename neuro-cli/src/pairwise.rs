@@ -107,7 +107,10 @@ impl PairwiseResults {
         let converged = fits().filter(|fit| fit.converged).count();
         let _ = writeln!(text, "curves: {} fitted, {converged} converged", fits().count());
         for ((app, neighbour), reason) in &self.curves.failures {
-            let _ = writeln!(text, "no curve of {app} beside {neighbour}: {reason}");
+            // Most reasons name the pair themselves.
+            let pair = format!("{app} beside {neighbour}: ");
+            let reason = reason.to_string();
+            let _ = writeln!(text, "no curve of {pair}{}", reason.strip_prefix(&pair).unwrap_or(&reason));
         }
         text += "\nwritten:\n";
         for path in &self.written {

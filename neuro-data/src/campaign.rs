@@ -122,7 +122,8 @@ impl Filling {
 ///
 /// A draw takes an application uniformly; one of the low load class is skipped with probability 0.4. High class: U{20..100}
 /// req/s and U{2..10} replicas per tenant; low class: U{1..5} req/s and U{1..3}; the rate per replica is the quotient. A run
-/// is full when the next tenant does not fit what it is to fill; the first may be larger than that, but not than the server.
+/// is full when the next tenant does not fit what it is to fill; the first may be larger than that, but not than the server. A memory
+/// that is not finite cannot be filled, and gives no run.
 pub fn random<'a>(
     params: &'a CampaignParams,
     apps: &'a [Application],
@@ -143,7 +144,8 @@ pub fn random<'a>(
             };
             let (total, instances): (u32, u32) = (rng.gen_range(rates), rng.gen_range(replicas));
             used_gb += app.memory_gb * f64::from(instances);
-            if used_gb > if tenants.is_empty() { filling.memory_gb } else { to_fill_gb } {
+            let limit_gb = if tenants.is_empty() { filling.memory_gb } else { to_fill_gb };
+            if used_gb > limit_gb || !limit_gb.is_finite() {
                 break;
             }
             let id = format!("t{}", tenants.len());
@@ -284,6 +286,14 @@ mod tests {
 
     fn full(memory_gb: f64) -> Filling {
         Filling { memory_gb, partly: 0.0 }
+    }
+
+    #[test]
+    fn a_memory_without_end_gives_no_run() {
+        let catalogue = Catalogue::built_in();
+        for memory_gb in [f64::INFINITY, f64::NAN] {
+            assert_eq!(random(&params(), catalogue.apps(), full(memory_gb), 3).count(), 0);
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Dataset {
     /// # Errors
     /// There is no `runs/` table in the folder.
     pub fn open(path: &Path) -> Result<Self> {
-        if table_files::<RunRow>(path)?.is_empty() {
+        if !path.join(RunRow::TABLE).is_dir() || table_files::<RunRow>(path)?.is_empty() {
             return Err(Error::malformed(path, "it is no dataset: runs/ holds no Parquet file"));
         }
         Ok(Self { path: path.to_owned() })

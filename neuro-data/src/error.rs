@@ -67,6 +67,11 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Whether what was given is to blame, rather than the machine.
+    pub fn is_input(&self) -> bool {
+        matches!(self, Self::Invalid { .. } | Self::UnknownApp { .. } | Self::Malformed { .. } | Self::Problem(_))
+    }
+
     /// Wraps an I/O error with what was tried and where; for `map_err`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

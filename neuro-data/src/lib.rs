@@ -22,6 +22,7 @@ mod record;
 pub mod run_folder;
 pub mod scenario;
 mod seed;
+mod share;
 #[cfg(feature = "parquet")]
 pub mod split;
 #[cfg(feature = "parquet")]
@@ -45,6 +46,7 @@ pub use manifest::{
 pub use noise::{NoiseFloor, noise_floor};
 pub use record::{CounterSample, RequestRecord, RequestStatus};
 pub use seed::derive_seed;
+pub use share::wilson_interval;
 #[cfg(feature = "parquet")]
 pub use tally::Tally;
 pub use tenant::{Phases, RunKind, RunSpec, Sla, Tenant};

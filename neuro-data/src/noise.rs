@@ -76,6 +76,11 @@ impl TenantRow {
         }
     }
 
+    /// Whether nothing of the tenant was served, so that its times are longer than the run.
+    pub fn is_starved(&self) -> bool {
+        self.samples == 0 && self.unstable
+    }
+
     /// The interval of one statistic, seconds.
     pub fn interval(&self, sla: Sla) -> Option<(f64, f64)> {
         match sla {

@@ -10,9 +10,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::files::{sync_folder, write_atomic};
+use crate::files::{remove_folder, replace_folder, write_atomic};
 use crate::store::{QuantileRow, Row, TableWriter, TenantRow, read_table};
-use crate::{CounterSample, DataVerdict, Error, Manifest, RequestRecord, Result};
+use crate::{CounterSample, DataVerdict, Error, Manifest, RUN_SCHEMA, RequestRecord, Result};
 
 /// The file that makes a folder a finished run.
 pub(crate) const MANIFEST: &str = "run.json";
@@ -32,11 +32,15 @@ impl RunFolder {
     /// Opens a run folder by reading its manifest.
     ///
     /// # Errors
-    /// There is no manifest (the run is partial) or it is malformed.
+    /// There is no manifest (the run is partial), or it is malformed or of another version.
     pub fn open(path: &Path) -> Result<Self> {
         let file = path.join(MANIFEST);
         let text = fs::read(&file).map_err(Error::io("read", &file))?;
-        let manifest = serde_json::from_slice(&text).map_err(|e| Error::malformed(&file, e))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| Error::malformed(&file, e))?;
+        if manifest.schema != RUN_SCHEMA {
+            let reason = format!("its layout is of version {}, and this is for {RUN_SCHEMA}", manifest.schema);
+            return Err(Error::malformed(&file, reason));
+        }
         Ok(Self { path: path.to_owned(), manifest })
     }
 
@@ -125,7 +129,7 @@ impl PartialRun {
     pub fn begin(out: &Path, run_id: &str) -> Result<Self> {
         let path = run_path(out, run_id);
         let partial = crate::files::aside(&path);
-        remove(&partial)?;
+        remove_folder(&partial)?;
         fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
         Ok(Self { partial, path })
     }
@@ -175,12 +179,10 @@ impl PartialRun {
 
     fn finish(self, manifest: Manifest) -> Result<RunFolder> {
         if manifest.status != crate::RunStatus::Failed {
-            remove(&self.logs())?;
+            remove_folder(&self.logs())?;
         }
         write_manifest(&self.partial, &manifest)?;
-        remove(&self.path)?;
-        fs::rename(&self.partial, &self.path).map_err(Error::io("rename", &self.path))?;
-        sync_folder(self.path.parent());
+        replace_folder(&self.partial, &self.path)?;
         Ok(RunFolder { path: self.path, manifest })
     }
 
@@ -189,7 +191,7 @@ impl PartialRun {
     /// # Errors
     /// The folder cannot be removed.
     pub fn discard(self) -> Result<()> {
-        remove(&self.partial)
+        remove_folder(&self.partial)
     }
 }
 
@@ -220,11 +222,4 @@ fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
     let path = folder.join(MANIFEST);
     let text = serde_json::to_vec_pretty(manifest).map_err(|e| Error::malformed(&path, e))?;
     write_atomic(&path, &text)
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", folder)(e)),
-        _ => Ok(()),
-    }
 }

@@ -154,7 +154,7 @@ fn app_statistics(app: &str, tenants: &[&TenantRow]) -> AppStatistics {
     AppStatistics {
         app: app.to_owned(),
         tenants: tenants.len() as u64,
-        starved: count(|tenant| tenant.unstable && tenant.samples == 0),
+        starved: count(|tenant| tenant.is_starved()),
         unstable: count(|tenant| tenant.unstable),
         samples: tenants.iter().map(|tenant| tenant.samples).sum(),
         instances: range(|tenant| f64::from(tenant.instances)),

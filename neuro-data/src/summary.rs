@@ -127,7 +127,7 @@ impl Outcomes {
     }
 }
 
-/// Mean, p75 and p95 of a sequence in order of time, with block-bootstrap intervals; `None` of nothing.
+/// Mean, p75 and p95 of a sequence in order of time, with 95 % intervals; `None` of nothing.
 ///
 /// # Example
 /// ```

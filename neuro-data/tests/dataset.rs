@@ -22,6 +22,14 @@ fn a_run_folder_is_there_whole_or_not_at_all() {
     let failed = write_starving_run(out.path(), spec("y", 0), RunStatus::Failed, 0.01);
     assert!(failed.path().join("logs").exists());
 
+    // A layout of another version is not guessed at.
+    let manifest = failed.path().join("run.json");
+    let later = fs::read_to_string(&manifest).unwrap().replacen("\"schema\": 1", "\"schema\": 2", 1);
+    fs::write(&manifest, later).unwrap();
+    let refused = RunFolder::open(failed.path()).unwrap_err().to_string();
+    assert!(refused.contains("run.json") && refused.contains("version 2"), "{refused}");
+    write_starving_run(out.path(), spec("y", 0), RunStatus::Failed, 0.01);
+
     // What a crash leaves: a partial folder, and a folder without a manifest.
     let crashed = PartialRun::begin(out.path(), "crashed").unwrap();
     fs::write(out.path().join("runs/crashed.partial/requests.parquet"), b"half").unwrap();

@@ -146,12 +146,39 @@ pub enum Error {
     /// The load generator could not be set up.
     #[error("the load generator failed: {0}")]
     Load(String),
+    /// A replica does not answer before the load begins.
+    #[error("cannot warm up: {0}")]
+    WarmUp(String),
+    /// An object cannot be written as JSON or YAML.
+    #[cfg(feature = "kube")]
+    #[error("cannot write {what} as text: {reason}")]
+    Serialise {
+        /// What was to be written.
+        what: &'static str,
+        /// Why it cannot.
+        reason: String,
+    },
 }
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Whether what was given is to blame, rather than the machine or the cluster.
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Data(error) => error.is_input(),
+            #[cfg(feature = "kube")]
+            Self::NodeChoice { .. } | Self::Namespace { .. } => true,
+            _ => false,
+        }
+    }
+
+    #[cfg(feature = "kube")]
+    pub(crate) fn serialise<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Self {
+        move |e| Self::Serialise { what, reason: e.to_string() }
+    }
+
     pub(crate) fn io(action: &'static str, what: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.to_string();
         move |source| Self::Io { action, what, source }

@@ -73,13 +73,10 @@ pub(crate) async fn warm_up(endpoints: &[Endpoint], inferences: u32, deadline: D
                     Some((status, _)) if status.is_success() => {}
                     Some((status, body)) => {
                         let said = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-                        return Err(Error::Load(format!(
-                            "{} answers {status} while warming up: {said}",
-                            endpoint.authority
-                        )));
+                        return Err(Error::WarmUp(format!("{} answers {status}: {said}", endpoint.authority)));
                     }
                     None => {
-                        return Err(Error::Load(format!("{} does not answer while warming up", endpoint.authority)));
+                        return Err(Error::WarmUp(format!("{} does not answer", endpoint.authority)));
                     }
                 }
             }
@@ -88,10 +85,10 @@ pub(crate) async fn warm_up(endpoints: &[Endpoint], inferences: u32, deadline: D
     }
     let all = async {
         while let Some(result) = replicas.join_next().await {
-            result.map_err(|e| Error::Load(e.to_string()))??;
+            result.map_err(|e| Error::WarmUp(e.to_string()))??;
         }
         Ok(())
     };
-    let late = |_| Error::Load(format!("warming up takes longer than {:.0} s", deadline.as_secs_f64()));
+    let late = |_| Error::WarmUp(format!("it takes longer than {:.0} s", deadline.as_secs_f64()));
     tokio::time::timeout(deadline, all).await.map_err(late)?
 }

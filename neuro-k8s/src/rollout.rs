@@ -177,7 +177,7 @@ fn placed(
     let service = container(app, &params.pods, params.threads, 0);
     let mut deployment = deployment(metadata(name, own, request, params), replicas, pod(service, Some(node)));
     // On the Deployment alone: a new prediction is no reason to start pods anew.
-    let promise = serde_json::to_string(&promise).map_err(|e| Error::Load(e.to_string()))?;
+    let promise = serde_json::to_string(&promise).map_err(Error::serialise("a promise"))?;
     deployment.metadata.annotations = Some(labels::map([(PROMISE, promise)]));
     Ok(deployment)
 }
@@ -277,9 +277,9 @@ impl Live {
 }
 
 fn hash_of(objects: &Objects) -> Result<String> {
-    let json = |e: serde_json::Error| Error::Load(e.to_string());
-    let deployments = serde_json::to_string(&objects.deployments).map_err(json)?;
-    Ok(short_hash(&(deployments + &serde_json::to_string(&objects.services).map_err(json)?)))
+    let json = Error::serialise::<serde_json::Error>("an object");
+    let deployments = serde_json::to_string(&objects.deployments).map_err(&json)?;
+    Ok(short_hash(&(deployments + &serde_json::to_string(&objects.services).map_err(&json)?)))
 }
 
 /// Holds a plan's objects against the cluster.
@@ -311,7 +311,7 @@ where
             changes.push(Change::Create { object: object(wanted), what: what(wanted) });
             continue;
         };
-        let json = |o: &K| serde_json::to_value(o).map_err(|e| Error::Load(e.to_string()));
+        let json = |o: &K| serde_json::to_value(o).map_err(Error::serialise("an object"));
         let mut fields = Vec::new();
         compare("", &json(wanted)?, &json(found)?, &mut fields);
         if !fields.is_empty() {

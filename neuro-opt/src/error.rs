@@ -277,3 +277,20 @@ pub enum Error {
     #[error("contradictory outcome: {0}")]
     Contradiction(&'static str),
 }
+
+impl Error {
+    /// Whether what was given is to blame, rather than a solver or this crate.
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Data(error) => error.is_input(),
+            Self::Network(error) => error.is_input(),
+            Self::FailedAudit { .. }
+            | Self::WorkerPanicked
+            | Self::BoundContradicted { .. }
+            | Self::Solver { .. }
+            | Self::Unconfirmed { .. }
+            | Self::Contradiction(_) => false,
+            _ => true,
+        }
+    }
+}

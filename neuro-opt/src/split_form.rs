@@ -54,9 +54,13 @@ impl SplitForm {
     ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedActivation`] if a layer has another activation than ReLU.
+    /// [`Error::UnsupportedActivation`] if a layer has another activation than ReLU, [`Error::InputLength`] for bounds of another number
+    /// of layers.
     pub fn new(network: &Network, domain: &Domain, bounds: &NetworkBounds) -> Result<Self> {
         let inputs = network.inputs();
+        if bounds.layers.len() != network.layers().len() {
+            return Err(Error::InputLength { found: bounds.layers.len(), needed: network.layers().len() });
+        }
         // Largest size of each column.
         let mut largest: Vec<f64> =
             domain.lower().iter().zip(domain.upper()).map(|(l, u)| l.abs().max(u.abs())).collect();

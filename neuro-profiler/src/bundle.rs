@@ -12,7 +12,7 @@ use neuro_data::{Sla, files};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::margins::Margins;
+use crate::margins::{Margins, loaded};
 use crate::model::{Architecture, Model};
 use crate::profiler::{Load, LogTimes, Profiler, sla_index};
 use crate::training_set::{FoldParams, TrainedRange};
@@ -113,13 +113,27 @@ impl Bundle {
         margins.zip(self.profile.apps.get(app)).map_or(1.0, |(margins, app)| margins.factor(app, sla))
     }
 
+    /// The bundle whose *predictions* have the headroom of this one's margins, and whose margins are factors alone: both promise the
+    /// same, but here a promise is a bound on an output of the network itself. Placement decides by it.
+    #[must_use]
+    pub fn with_headroom(mut self) -> Self {
+        if let Some(margins) = self.profile.margins.as_mut().filter(|margins| margins.headroom != 0.0)
+            && let Model::ServerState(model) = &self.model
+        {
+            self.model = Model::ServerState(model.with_headroom(margins.headroom));
+            margins.headroom = 0.0;
+        }
+        self
+    }
+
     /// What may be promised to each tenant of a server: seconds of mean, p75 and p95 with their margins.
     ///
     /// # Errors
     ///
     /// As [`Profiler::log_times`].
     pub fn promises(&self, server: &[Load]) -> Result<Vec<[f64; 3]>> {
-        let times = self.log_times(server)?;
+        let headroom = self.profile.margins.as_ref().map_or(0.0, |margins| margins.headroom);
+        let times = self.log_times(&loaded(server, headroom))?;
         let promise = |(load, log_times): (&Load, LogTimes)| {
             Sla::ALL.map(|sla| log_times[sla_index(sla)].exp() * self.margin(load.app, sla))
         };
@@ -212,6 +226,13 @@ impl Profile {
             let [slow, fast] = range.rate;
             if !(self.apps.contains(app) && 0.0 <= low && low <= high && 0.0 <= slow && slow <= fast) {
                 return Some(format!("its range of {app} cannot be"));
+            }
+        }
+        if let Some(margins) = &self.margins {
+            let has_state = matches!(self.architecture, Architecture::ServerState(_));
+            let most = if has_state { 1.0 } else { 0.0 };
+            if !(0.0..=most).contains(&margins.headroom) {
+                return Some(format!("its headroom of {} cannot be", margins.headroom));
             }
         }
         for (app, margins) in self.margins.iter().flat_map(|margins| &margins.apps) {
@@ -318,6 +339,7 @@ mod tests {
         refused(read_changed(|p| p["apps"].as_array_mut().unwrap().swap(0, 1), same, false), "b,a,c,d");
         refused(read_changed(|p| p["architecture"]["state"] = 9.into(), same, false), "shape");
         refused(read_changed(|p| p["ranges"]["a"]["rate"] = serde_json::json!([2.0, 1.0]), same, false), "range");
+        refused(read_changed(|p| p["margins"]["headroom"] = (-0.1).into(), same, false), "headroom");
         refused(read_changed(|p| p["margins"]["apps"]["a"]["p95"]["factor"] = 0.5.into(), same, false), "margins");
         let change = |name: &'static str, with: Option<f64>| {
             move |weights: &mut Weights, _: &mut HashMap<String, String>| {

@@ -128,11 +128,11 @@ pub enum Error {
     },
 
     /// A least-squares line could not be computed.
-    #[error("least-squares line")]
+    #[error("cannot fit the least-squares line")]
     Line(#[source] Box<dyn std::error::Error + Send + Sync>),
 
     /// A file could not be read or written.
-    #[error("{}", path.display())]
+    #[error("cannot read or write {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -260,6 +260,10 @@ pub enum Error {
 impl Error {
     /// Whether what was given is to blame, rather than the system or a computation.
     pub fn is_input(&self) -> bool {
-        !matches!(self, Self::Data(_) | Self::Io { .. } | Self::Line(_) | Self::NoFit { .. } | Self::Diverged { .. })
+        match self {
+            Self::Data(error) => error.is_input(),
+            Self::Io { .. } | Self::Line(_) | Self::NoFit { .. } | Self::Diverged { .. } => false,
+            _ => true,
+        }
     }
 }

@@ -7,7 +7,7 @@ use neuro_data::summary::quantile;
 use serde::Serialize;
 
 use crate::Result;
-use crate::margins::Margins;
+use crate::margins::{Margins, loaded};
 use crate::profiler::{ByName, Profiler, sla_index};
 use crate::training_set::{RunSample, TrainingSet};
 
@@ -82,7 +82,11 @@ pub fn judge(
     for run in runs {
         let run = &set.runs[*run];
         let load = utilisation.of(run);
-        for (tenant, log_times) in run.tenants.iter().zip(model.log_times(&run.server())?) {
+        let predicted = model.log_times(&run.server())?;
+        let headroom = margins.map_or(0.0, |margins| margins.headroom);
+        let cautious =
+            if headroom > 0.0 { model.log_times(&loaded(&run.server(), headroom))? } else { predicted.clone() };
+        for (tenant, (log_times, cautious)) in run.tenants.iter().zip(predicted.iter().zip(&cautious)) {
             for sla in Sla::ALL {
                 let k = sla_index(sla);
                 let Some(measured_s) = tenant.seconds[k] else { continue };
@@ -92,7 +96,7 @@ pub fn judge(
                     app: tenant.load.app,
                     sla,
                     predicted_s,
-                    promised_s: predicted_s * margin,
+                    promised_s: cautious[k].exp() * margin,
                     measured_s,
                     error: tenant.errors[k],
                     utilisation: load,

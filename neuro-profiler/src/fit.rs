@@ -143,13 +143,8 @@ pub fn fit(
     let settings = settings.unwrap_or_default();
 
     let calibration: Vec<&RunSample> = folds.calibration.iter().map(|run| &set.runs[*run]).collect();
-    // An optimiser picks loads near the promises and predictions that are too good: margins come from its placements, where there are
-    // enough of them.
-    let placed: Vec<&RunSample> = calibration.iter().copied().filter(|run| run.kind == RunKind::Replay).collect();
-    let calibration = if placed.len() >= LEAST_PLACED { placed } else { calibration };
     let wanted = params.miss_rate.filter(|_| !calibration.is_empty());
-    let margins =
-        wanted.map(|miss_rate| Margins::of_apps(&model, &set.apps, &calibration, miss_rate, 1.0)).transpose()?;
+    let margins = wanted.map(|miss_rate| margins(&model, &set.apps, calibration, miss_rate)).transpose()?;
     let utilisation = Utilisation::fit(set, &folds.train)?;
     let judged = judge(&model, margins.as_ref(), set, &folds.validation, &utilisation)?;
     let validation: Vec<(Sla, ErrorSummary)> = Sla::ALL
@@ -162,6 +157,67 @@ pub fn fit(
 
     let profile = profile(set, &folds, params, &model, margins, settings, &trainings, &validation);
     Ok(Fit { bundle: Bundle::new(model, profile), trainings, validation })
+}
+
+/// Margins from runs that a profiler has not seen. An optimiser picks loads near the promises and predictions that are too low: they
+/// come from its placements alone, where there are enough of them.
+fn margins(model: &Model, apps: &[String], runs: Vec<&RunSample>, miss_rate: f64) -> Result<Margins> {
+    let placed: Vec<&RunSample> = runs.iter().copied().filter(|run| run.kind == RunKind::Replay).collect();
+    let runs = if placed.len() >= LEAST_PLACED { placed } else { runs };
+    match model {
+        Model::ServerState(_) => Margins::with_headroom(model, apps, &runs, miss_rate),
+        _ => Margins::of_apps(model, apps, &runs, miss_rate, 1.0),
+    }
+}
+
+/// A profiler as it is, with margins taken anew from the runs of a set that it has not seen, all of them: best from plans that were
+/// made by it, of instances such as it will decide, for [`Margins`] hold for tenants that are drawn as those were.
+///
+/// New margins make other plans. Those are judged by margins of the runs of both, and so on: as the network stays as it is, a further
+/// round of plans moves them by its share of all runs at most, and two rounds are enough as a rule.
+///
+/// # Errors
+///
+/// [`Error::NoRuns`] if it has seen all of them; [`Error::UntrainedApp`] for an application that it does not know;
+/// [`Error::InvalidOption`] for a share that is not between 0 and 1.
+///
+/// # Example
+///
+/// ```
+/// use neuro_profiler::fit::recalibrate;
+/// use neuro_profiler::{Bundle, Result, TrainingSet};
+///
+/// /// With margins of which a tenth may be broken.
+/// fn braver(bundle: Bundle, plans_that_were_run: &TrainingSet) -> Result<Bundle> {
+///     recalibrate(bundle, plans_that_were_run, 0.1)
+/// }
+/// ```
+pub fn recalibrate(bundle: Bundle, set: &TrainingSet, miss_rate: f64) -> Result<Bundle> {
+    let used: std::collections::BTreeSet<&str> = bundle.profile().data.used.iter().map(String::as_str).collect();
+    let unseen: Vec<&RunSample> = set.runs.iter().filter(|run| !used.contains(run.run_id.as_str())).collect();
+    if unseen.is_empty() {
+        return Err(Error::NoRuns { servers: set.servers.join(", ") });
+    }
+    let ids: Vec<String> = unseen.iter().map(|run| run.run_id.clone()).collect();
+    let mut margins = margins(bundle.model(), &set.apps, unseen, miss_rate)?;
+    let mut profile = bundle.profile().clone();
+    // Of applications that were hardly run, what is known already counts too.
+    for (app, old) in profile.margins.iter().flat_map(|old| &old.apps) {
+        let new = margins.apps.entry(app.clone()).or_insert(*old);
+        for (new, old) in [(&mut new.mean, old.mean), (&mut new.p75, old.p75), (&mut new.p95, old.p95)] {
+            if !new.reached && old.factor > new.factor {
+                *new = old;
+            }
+        }
+    }
+    profile.data.runs[2] = margins.runs;
+    profile.data.used.extend(ids);
+    profile.data.used.sort();
+    profile.margins = Some(margins);
+    if let Some(training) = profile.training.as_object_mut() {
+        training.insert("margins".to_owned(), json!({ "data": set.hash() }));
+    }
+    Ok(Bundle::new(bundle.model().clone(), profile))
 }
 
 /// The best of several trainings.
@@ -283,6 +339,35 @@ mod tests {
         let used = &fit.bundle.profile().data.used;
         assert!(folds.test.iter().all(|run| !used.contains(&set.runs[*run].run_id)));
         assert_eq!(used.len() + folds.test.len(), 600);
+    }
+
+    #[test]
+    fn margins_are_taken_anew_from_runs_that_were_not_seen() {
+        let set = synthetic::training_set(400, 0.05, 7);
+        let params = FitParams {
+            folds: FoldParams { test: 0.5, ..FoldParams::default() },
+            miss_rate: None,
+            ..FitParams::default()
+        };
+        let recipe = Recipe::ServerState(ServerStateParams { steps: 300, ..ServerStateParams::default() });
+        let bundle = fit(&set, &recipe, &params, None, &mut ()).unwrap().bundle;
+        let folds = set.folds(&params.folds).unwrap();
+        let anew = recalibrate(bundle.clone(), &set, 0.1).unwrap();
+        assert_eq!(anew.model(), bundle.model());
+        let margins = anew.profile().margins.as_ref().unwrap();
+        assert_eq!((margins.runs, margins.miss_rate), (folds.test.len(), 0.1));
+        let utilisation = Utilisation::fit(&set, &folds.train).unwrap();
+        let broken = |runs: &[usize]| {
+            summarise(&judge(&anew, Some(margins), &set, runs, &utilisation).unwrap()).unwrap().broken_rate
+        };
+        // The order statistic leaves a tenth, less one tenant of each application, of the very runs that it was taken from.
+        assert!((0.08..=0.1).contains(&broken(&folds.test)), "{}", broken(&folds.test));
+        assert_eq!(anew.profile().data.used.len(), 400);
+        assert!(matches!(recalibrate(anew.clone(), &set, 0.1), Err(Error::NoRuns { .. })));
+        // What is promised stays the same where the headroom is part of the network.
+        let server = set.runs[folds.test[0]].server();
+        let (one, other) = (anew.promises(&server).unwrap(), anew.with_headroom().promises(&server).unwrap());
+        assert!(one.iter().flatten().zip(other.iter().flatten()).all(|(a, b)| (a / b - 1.0).abs() < 1e-12));
     }
 
     #[test]

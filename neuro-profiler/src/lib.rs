@@ -94,7 +94,7 @@ pub use curves::{
     TwoSegments, find_elbow, fit_all, fit_sigmoid,
 };
 pub use error::{Error, Result};
-pub use margins::{AppMargin, AppMargins, Margins};
+pub use margins::{AppMargin, AppMargins, HEADROOMS, Margins};
 pub use model::{Architecture, Model};
 pub use profiler::{Load, LogTimes, Profiler, sla_index};
 pub use training_set::{FoldParams, Folds, RunSample, TenantSample, TrainedRange, TrainingSet};

@@ -296,7 +296,7 @@ fn sample(row: &TenantRow, app: usize, window_s: Option<f64>) -> TenantSample {
         let value = row.statistic(sla)?;
         Some((high - low) / (2.0 * NORMAL_97_5 * value)).filter(|error| error.is_finite())
     };
-    let starved = row.samples == 0 && row.unstable;
+    let starved = row.is_starved();
     TenantSample {
         id: row.tenant_id.clone(),
         load: Load { app, instances: f64::from(row.instances), rate: row.rate },

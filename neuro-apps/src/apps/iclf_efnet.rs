@@ -11,7 +11,7 @@ use crate::layers::dense::Dense;
 use crate::layers::depthwise::Depthwise;
 use crate::layers::image::{CLASSES, channels_last, random_images};
 use crate::layers::inverted_residual::InvertedResidual;
-use crate::layers::squeeze_excitation::{SqueezeExcitation, mean_of_channels};
+use crate::layers::squeeze_excitation::{SqueezeExcitation, global_average_pool};
 use crate::registry::App;
 
 /// Side of an image, in pixels.
@@ -130,7 +130,7 @@ impl EfficientNetV2 {
                 Block::Inverted(block) => block.forward(&xs)?,
             };
         }
-        self.classifier.forward(&mean_of_channels(&self.last.forward(&xs)?)?)
+        self.classifier.forward(&global_average_pool(&self.last.forward(&xs)?)?)
     }
 }
 

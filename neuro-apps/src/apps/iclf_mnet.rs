@@ -11,7 +11,7 @@ use crate::layers::dense::Dense;
 use crate::layers::depthwise::Depthwise;
 use crate::layers::image::{CLASSES, channels_last, random_images};
 use crate::layers::inverted_residual::InvertedResidual;
-use crate::layers::squeeze_excitation::{SqueezeExcitation, mean_of_channels};
+use crate::layers::squeeze_excitation::{SqueezeExcitation, global_average_pool};
 use crate::registry::App;
 
 /// Side of an image, in pixels.
@@ -113,7 +113,7 @@ impl MobileNetV3 {
         for block in &self.blocks {
             xs = block.forward(&xs)?;
         }
-        let features = mean_of_channels(&self.last.forward(&xs)?)?;
+        let features = global_average_pool(&self.last.forward(&xs)?)?;
         self.classifier.forward(&self.hidden.forward(&features)?)
     }
 }

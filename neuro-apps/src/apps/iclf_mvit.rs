@@ -11,7 +11,7 @@ use crate::layers::dense::Dense;
 use crate::layers::depthwise::Depthwise;
 use crate::layers::image::{CLASSES, channels_last, random_images};
 use crate::layers::inverted_residual::InvertedResidual;
-use crate::layers::squeeze_excitation::mean_of_channels;
+use crate::layers::squeeze_excitation::global_average_pool;
 use crate::layers::transformer::{TransformerLayer, TransformerShape};
 use crate::registry::App;
 
@@ -128,7 +128,7 @@ impl MobileVit {
         for block in &self.global {
             xs = block.forward(&xs)?;
         }
-        self.classifier.forward(&mean_of_channels(&self.last.forward(&xs)?)?)
+        self.classifier.forward(&global_average_pool(&self.last.forward(&xs)?)?)
     }
 }
 

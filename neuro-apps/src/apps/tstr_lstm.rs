@@ -60,12 +60,12 @@ impl StackedLstm {
     ///
     /// # Errors
     ///
-    /// When the number of features is another one.
+    /// When the number of features is another one, or there is no step.
     pub fn forward(&self, xs: &Tensor) -> TensorResult<Tensor> {
-        let steps = xs.dim(0)?;
+        let Some(last_step) = xs.dim(0)?.checked_sub(1) else { candle_core::bail!("a series needs at least one step") };
         let states = self.layers[1].forward(&self.layers[0].forward(xs)?)?;
         let [first, second, last] = &self.dense;
-        let xs = first.forward(&states.get(steps - 1)?)?.relu()?;
+        let xs = first.forward(&states.get(last_step)?)?.relu()?;
         let xs = second.forward(&xs)?.relu()?;
         last.forward(&xs)?.squeeze(1)
     }

@@ -48,7 +48,7 @@ impl SqueezeExcitation {
     /// When the number of channels is another one.
     pub fn apply(&self, xs: &Tensor) -> Result<()> {
         let (batch, _, _, channels) = xs.dims4()?;
-        let means = mean_of_channels(xs)?.reshape((batch, 1, 1, channels))?;
+        let means = global_average_pool(xs)?.reshape((batch, 1, 1, channels))?;
         let gates = self.excite.forward(&self.squeeze.forward(&means)?)?;
         xs.inplace_op2(&gates, &ScaleChannels)
     }
@@ -59,15 +59,15 @@ impl SqueezeExcitation {
 /// # Errors
 ///
 /// When the map is no contiguous one of 32-bit floats.
-pub fn mean_of_channels(xs: &Tensor) -> Result<Tensor> {
-    xs.apply_op1_no_bwd(&MeanOfChannels)
+pub fn global_average_pool(xs: &Tensor) -> Result<Tensor> {
+    xs.apply_op1_no_bwd(&GlobalAveragePool)
 }
 
-struct MeanOfChannels;
+struct GlobalAveragePool;
 
-impl CustomOp1 for MeanOfChannels {
+impl CustomOp1 for GlobalAveragePool {
     fn name(&self) -> &'static str {
-        "mean-of-channels"
+        "global-average-pool"
     }
 
     fn cpu_fwd(&self, xs: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {

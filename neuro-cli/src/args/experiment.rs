@@ -7,7 +7,7 @@ use neuro_data::scenario::Scenario;
 
 use super::shared::{
     CatalogueArgs, JobsArgs, KubeArgs, LockArgs, OutputArgs, PhaseArgs, PlanArgs, ProfileArgs, SeedArgs, ServersArgs,
-    SimArgs, TargetKind, ThreadsArgs, probability,
+    SimArgs, TargetKind, ThreadsArgs, positive, probability,
 };
 
 #[derive(Debug, Subcommand)]
@@ -42,7 +42,7 @@ pub(crate) enum Experiment {
         #[arg(long, default_value_t = 10)]
         runs: u32,
         /// Memory to fill, GB [default: 4; simulated: 28]
-        #[arg(long)]
+        #[arg(long, value_parser = positive)]
         memory: Option<f64>,
         /// Share of the runs that fill only a part of it, 0 to 1; how much is drawn.
         #[arg(long, default_value_t = 0.0, value_parser = probability)]
@@ -52,9 +52,12 @@ pub(crate) enum Experiment {
     #[command(
         after_help = "Example:\n  neuro run planned --target sim --profile edge-a=profiler-a --profile edge-b=profiler-b \
         --duration 300 --out planned\n  neuro ingest planned/runs edge-a/runs --out data-a\n  \
-        neuro train data-a --server edge-a --all-kinds --out profiler-a\n\n\
+        neuro train data-a --server edge-a --all-kinds --monotone --out learned-a\n\n\
         A search seeks out the mixes that a profiler is too hopeful about. Two or three rounds of running its plans and\n\
-        learning from them again mend that."
+        learning from them again mend that. The last round is for the margins alone:\n  \
+        neuro run planned --target sim --profile edge-a=learned-a --profile edge-b=learned-b --seed 2 --out fresh\n  \
+        neuro train fresh/dataset --server edge-a --margins-of learned-a --out ready-a\n\n\
+        Plan instances such as will be decided (--scenarios, --servers), each round with a seed of its own."
     )]
     Planned(PlannedArgs),
 }

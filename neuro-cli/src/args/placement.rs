@@ -37,9 +37,9 @@ pub(crate) struct RequestsArgs {
 /// Placement methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SolveMethod {
-    /// Prices and one server at a time: a plan and a proved bound. Of server-state profilers.
+    /// Prices and one server at a time: a plan and a proved bound. Of server-state and paper profilers.
     Decomposed,
-    /// One server, to the proved optimum. Of server-state profilers.
+    /// One server, to the proved optimum. Of server-state and paper profilers.
     Exact,
     /// Large neighbourhood search: ruin and recreate until the time is up.
     Lns,

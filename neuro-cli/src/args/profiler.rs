@@ -87,6 +87,10 @@ pub(crate) struct TrainArgs {
     /// Share of promises that may be broken; 0: no margins.
     #[arg(long, default_value_t = 0.05, value_parser = probability)]
     pub(crate) miss_rate: f64,
+    /// Take this bundle as it is, with margins anew from all runs of the dataset that it has not seen: best from plans that were made
+    /// by it (`neuro run planned`).
+    #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["from", "arch", "import_torch"])]
+    pub(crate) margins_of: Option<PathBuf>,
     /// Name in tables.
     #[arg(long)]
     pub(crate) name: Option<String>,

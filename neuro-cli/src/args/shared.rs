@@ -207,6 +207,12 @@ pub(super) fn probability(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("not from 0 to 1".to_owned()) }
 }
 
+/// A finite number above 0.
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if value.is_finite() && value > 0.0 { Ok(value) } else { Err("not finite and above 0".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +225,7 @@ mod tests {
         assert!(duration("3 weeks").is_err() && duration("-1s").is_err() && duration("s").is_err());
         assert_eq!(probability("0.5"), Ok(0.5));
         assert!(probability("1.1").is_err() && probability("half").is_err());
+        assert_eq!(positive("0.5"), Ok(0.5));
+        assert!(positive("0").is_err() && positive("inf").is_err() && positive("NaN").is_err());
     }
 }

@@ -8,8 +8,8 @@ use neuro_cli::output;
 use super::execute;
 use crate::args::{Args, DemoArgs};
 
-/// What each step is about, and its command; `OUT`, `SEED`, the `NEXT` seed and `RUNS` are filled in.
-const STEPS: [(&str, &str); 19] = [
+/// What each step is about, and its command; `OUT`, `SEED`, seeds after it and `RUNS` are filled in.
+const STEPS: [(&str, &str); 25] = [
     (
         "How much do services slow one another down? Every pair of five services shares a simulated server.",
         "neuro run pairwise --target sim --apps kalman-gru,tclf-rf,tstr-lstm,text-bert,iclf-mnet --instances 4,8 --rates 1,2,4 \
@@ -21,13 +21,13 @@ const STEPS: [(&str, &str); 19] = [
     ),
     (
         "The same on the slower kind.",
-        "neuro run random --target sim --kind edge-b --runs RUNS --partly 0.5 --duration 300 --seed NEXT --out OUT/edge-b",
+        "neuro run random --target sim --kind edge-b --runs RUNS --partly 0.5 --duration 300 --seed SEED+1 --out OUT/edge-b",
     ),
     (
-        "A profiler learns to predict the service times of any mix.",
-        "neuro train OUT/edge-a/dataset --out OUT/profiler-a",
+        "A profiler learns to predict the service times of any mix, and that more load is never faster.",
+        "neuro train OUT/edge-a/dataset --monotone --out OUT/profiler-a",
     ),
-    ("One for the slower kind, too.", "neuro train OUT/edge-b/dataset --out OUT/profiler-b"),
+    ("One for the slower kind, too.", "neuro train OUT/edge-b/dataset --monotone --out OUT/profiler-b"),
     ("Something to compare it with: boosted trees.", "neuro train OUT/edge-a/dataset --arch trees --out OUT/trees"),
     (
         "How far off are they on runs that they have not seen?",
@@ -47,27 +47,47 @@ const STEPS: [(&str, &str); 19] = [
         "neuro replay --plan OUT/plan.json --instance OUT/instance.json --target sim --duration 300 --seed SEED --out OUT/replay",
     ),
     (
-        "Many are not: a search goes just where a profiler is too hopeful, in mixes that random runs seldom hold. So run what it \
-         chooses for other instances,",
-        "neuro run planned --target sim --profile edge-a=OUT/profiler-a --profile edge-b=OUT/profiler-b --plans 60 --duration 300 \
-         --seed SEED --out OUT/planned",
+        "More are broken than was said: a search goes just where a profiler is too hopeful, in mixes that random runs seldom hold. So run \
+         what it chooses for other instances of the kind,",
+        "neuro run planned --target sim --scenarios s1 --servers 8 --plans 60 --duration 300 --seed SEED+1 \
+         --profile edge-a=OUT/profiler-a --profile edge-b=OUT/profiler-b --out OUT/planned-1",
     ),
     (
-        "put that beside the random runs, for the one kind of server",
-        "neuro ingest OUT/planned/runs OUT/edge-a/runs --out OUT/data-a",
+        "put that beside the random runs,",
+        "neuro ingest OUT/planned-1/runs OUT/edge-a/runs OUT/edge-b/runs --out OUT/data",
     ),
-    ("and for the other,", "neuro ingest OUT/planned/runs OUT/edge-b/runs --out OUT/data-b"),
-    ("and learn again, here", "neuro train OUT/data-a --server edge-a --all-kinds --out OUT/learned-a"),
-    ("and there.", "neuro train OUT/data-b --server edge-b --all-kinds --out OUT/learned-b"),
     (
-        "The same thirty requests once more. (Another round or two would help further.)",
-        "neuro solve --instance OUT/instance.json --profile edge-a=OUT/learned-a --profile edge-b=OUT/learned-b \
+        "and learn again, for the one kind of server",
+        "neuro train OUT/data --server edge-a --all-kinds --monotone --out OUT/learned-a",
+    ),
+    ("and for the other.", "neuro train OUT/data --server edge-b --all-kinds --monotone --out OUT/learned-b"),
+    (
+        "Now it chooses otherwise. Once more:",
+        "neuro run planned --target sim --scenarios s1 --servers 8 --plans 60 --duration 300 --seed SEED+2 \
+         --profile edge-a=OUT/learned-a --profile edge-b=OUT/learned-b --out OUT/planned-2",
+    ),
+    ("beside what is there,", "neuro ingest OUT/planned-2/runs --out OUT/data"),
+    ("and learned from, here", "neuro train OUT/data --server edge-a --all-kinds --monotone --out OUT/learned-a"),
+    ("and there.", "neuro train OUT/data --server edge-b --all-kinds --monotone --out OUT/learned-b"),
+    (
+        "How far may it be trusted? Its last plans are run for the margins alone.",
+        "neuro run planned --target sim --scenarios s1 --servers 8 --plans 60 --duration 300 --seed SEED+3 \
+         --profile edge-a=OUT/learned-a --profile edge-b=OUT/learned-b --out OUT/planned-3",
+    ),
+    (
+        "Margins of what the search chooses, here",
+        "neuro train OUT/planned-3/dataset --server edge-a --margins-of OUT/learned-a --out OUT/ready-a",
+    ),
+    ("and there.", "neuro train OUT/planned-3/dataset --server edge-b --margins-of OUT/learned-b --out OUT/ready-b"),
+    (
+        "The same thirty requests once more.",
+        "neuro solve --instance OUT/instance.json --profile edge-a=OUT/ready-a --profile edge-b=OUT/ready-b \
          --time-limit 5s --seed SEED --out OUT/better-plan.json",
     ),
     (
         "The plan, re-evaluated from scratch,",
-        "neuro audit --plan OUT/better-plan.json --instance OUT/instance.json --profile edge-a=OUT/learned-a \
-         --profile edge-b=OUT/learned-b",
+        "neuro audit --plan OUT/better-plan.json --instance OUT/instance.json --profile edge-a=OUT/ready-a \
+         --profile edge-b=OUT/ready-b",
     ),
     (
         "and put to the test.",
@@ -94,9 +114,10 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn filled(word: &str, args: &DemoArgs) -> String {
-    let word =
-        word.replace("NEXT", &args.seed.seed.wrapping_add(1).to_string()).replace("SEED", &args.seed.seed.to_string());
-    let word = word.replace("RUNS", &args.runs.to_string());
+    let later = (1..=3).fold(word.to_owned(), |word, k: u64| {
+        word.replace(&format!("SEED+{k}"), &args.seed.seed.wrapping_add(k).to_string())
+    });
+    let word = later.replace("SEED", &args.seed.seed.to_string()).replace("RUNS", &args.runs.to_string());
     word.replace("OUT", &args.out.display().to_string())
 }
 

@@ -26,7 +26,11 @@ pub(crate) fn destroy(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
                 runtime.block_on(async { destroy_run(&client().await?, namespace, run_id, GONE_DEADLINE).await });
             format!("{} objects", destroyed?)
         }
-        TargetKind::Sim => anyhow::bail!("a simulated run leaves nothing to end"),
+        TargetKind::Sim => {
+            let (field, value) = ("--target".to_owned(), "sim".to_owned());
+            let expected = "local or kube: a simulated run leaves nothing to end";
+            return Err(neuro_data::Error::Invalid { field, value, expected }.into());
+        }
     };
     output::print(&format!("{ended} of {run_id} ended\n"));
     Ok(ExitCode::SUCCESS)

@@ -43,7 +43,7 @@ pub(crate) fn ingest(args: IngestArgs) -> anyhow::Result<ExitCode> {
         let IngestReport { added, known, .. } = report;
         output::print(&format!("{added} runs added, {known} known already: {}{again}\n", args.out.display()));
     }
-    Ok(if report.problems.total() > 0 { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    Ok(if report.problems.total() > 0 { ExitCode::from(super::FINDINGS) } else { ExitCode::SUCCESS })
 }
 
 #[expect(clippy::print_stderr, reason = "this is the command's voice")]

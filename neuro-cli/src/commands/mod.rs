@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 mod apps;
+mod audit;
 mod completions;
 mod datapoints;
 mod demo;
@@ -47,7 +48,7 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Requests(args) => requests::requests(&args),
         Command::Solve(args) => solve::solve(&args),
-        Command::Audit(args) => solve::audit(&args),
+        Command::Audit(args) => audit::audit(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::SolverWorker => {
             neuro_opt::solver::worker::serve(&neuro_opt::solver::cbc::Cbc)?;
@@ -64,53 +65,34 @@ pub(crate) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The exit code of an error: 2 where the input is to blame, else 1.
+/// Exit code of a call that did what was asked and found something wrong: a promise that does not hold, a run that failed, a fault in
+/// a raw file.
+pub(crate) const FINDINGS: u8 = 3;
+
+/// The exit code of an error: 130 of an interruption, 2 where the input is to blame, else 1.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let data = error.chain().find_map(|cause| {
-        cause
-            .downcast_ref::<neuro_data::Error>()
-            .or_else(|| match cause.downcast_ref::<neuro_k8s::Error>() {
-                Some(neuro_k8s::Error::Data(error)) => Some(error),
-                _ => None,
-            })
-            .or_else(|| match cause.downcast_ref::<neuro_profiler::Error>() {
-                Some(neuro_profiler::Error::Data(error)) => Some(error),
-                _ => None,
-            })
-    });
     let cluster = error.chain().find_map(|cause| cause.downcast_ref::<neuro_k8s::Error>());
-    if matches!(cluster, Some(neuro_k8s::Error::NodeChoice { .. } | neuro_k8s::Error::Namespace { .. })) {
-        return ExitCode::from(2);
+    let profiler = error.chain().find_map(|cause| cause.downcast_ref::<neuro_profiler::Error>());
+    let placement = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
+    let data =
+        error.chain().find_map(|cause| cause.downcast_ref::<neuro_data::Error>()).or(match (cluster, profiler) {
+            (Some(neuro_k8s::Error::Data(error)), _) | (_, Some(neuro_profiler::Error::Data(error))) => Some(error),
+            _ => None,
+        });
+    if matches!(data, Some(neuro_data::Error::Interrupted)) {
+        return ExitCode::from(130);
     }
-    let problem = error.chain().find_map(|cause| cause.downcast_ref::<neuro_opt::Error>());
-    let is_input = problem.is_some_and(|error| {
-        use neuro_opt::Error::{Data, InvalidOption, NoProfile, OneServerOnly, Request, UnsuitedProfiler};
-        matches!(
-            error,
-            Data(_)
-                | InvalidOption { .. }
-                | NoProfile { .. }
-                | OneServerOnly { .. }
-                | Request { .. }
-                | UnsuitedProfiler { .. }
-        )
-    });
+    if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<neuro_apps::error::Error>()) {
+        return ExitCode::from(error.exit_code());
+    }
     // A file or folder that was named and is not there; what a target lacks is no input.
     let is_absent = cluster.is_none()
         && error.chain().any(|cause| {
             cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
         });
-    if is_input || is_absent {
-        return ExitCode::from(2);
-    }
-    let profiler = error.chain().find_map(|cause| cause.downcast_ref::<neuro_profiler::Error>());
-    let app = error.chain().find_map(|cause| cause.downcast_ref::<neuro_apps::error::Error>());
-    match (data, app) {
-        (Some(neuro_data::Error::Invalid { .. } | neuro_data::Error::UnknownApp { .. }), _) => ExitCode::from(2),
-        (Some(neuro_data::Error::Malformed { .. } | neuro_data::Error::Problem(_)), _) => ExitCode::from(2),
-        (Some(neuro_data::Error::Interrupted), _) => ExitCode::from(130),
-        (_, Some(error)) => ExitCode::from(error.exit_code()),
-        (None, None) if profiler.is_some_and(neuro_profiler::Error::is_input) => ExitCode::from(2),
-        _ => ExitCode::FAILURE,
-    }
+    let is_input = data.is_some_and(neuro_data::Error::is_input)
+        || cluster.is_some_and(neuro_k8s::Error::is_input)
+        || profiler.is_some_and(neuro_profiler::Error::is_input)
+        || placement.is_some_and(neuro_opt::Error::is_input);
+    if is_input || is_absent { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

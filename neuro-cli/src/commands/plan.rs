@@ -11,9 +11,6 @@ use super::files::read_json;
 use super::place::pod_settings;
 use crate::args::{PlanCommand, RolloutArgs};
 
-/// Exit code where a promise is broken.
-const VIOLATED: u8 = 3;
-
 pub(crate) fn plan(command: PlanCommand) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -44,7 +41,7 @@ pub(crate) fn plan(command: PlanCommand) -> anyhow::Result<ExitCode> {
                 } else {
                     output::print(&to_text(&statuses));
                 }
-                return Ok(if is_broken { ExitCode::from(VIOLATED) } else { ExitCode::SUCCESS });
+                return Ok(if is_broken { ExitCode::from(super::FINDINGS) } else { ExitCode::SUCCESS });
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -71,7 +71,7 @@ pub(crate) fn predict(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     if outside > 0 {
         eprintln!("{outside} lines are outside of the loads that the profiler was trained on");
     }
-    Ok(if failed > 0 { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    Ok(if failed > 0 { ExitCode::from(super::FINDINGS) } else { ExitCode::SUCCESS })
 }
 
 /// The answer to a line, and whether a load of it is outside of what the profiler was trained on.

@@ -8,7 +8,7 @@ use neuro_cli::output::{self, table};
 use neuro_data::files::write_atomic;
 use neuro_data::run_folder::{RunFolder, run_path};
 use neuro_data::store::TenantRow;
-use neuro_data::{Dataset, RunSpec};
+use neuro_data::{Dataset, RunSpec, wilson_interval};
 use neuro_k8s::replay::{Replay, ReplayParams, ReplayReport};
 
 use super::place::{Place, run_by_kind};
@@ -77,7 +77,13 @@ fn to_text(report: &ReplayReport) -> String {
     let header = ["request", "app", "servers", "promise", "promised s", "measured s", "off by", "verdict"];
     let mut text = table::render(&header, rows);
     let count = report.requests.iter().filter(|request| request.violated).count();
-    text += &format!("{count} of {} promises broken ({:.1} %)", report.requests.len(), 100.0 * report.violation_rate);
+    let all = report.requests.len();
+    text += &format!("{count} of {all} promises broken ({:.1} %", 100.0 * report.violation_rate);
+    if all > 0 {
+        let (low, high) = wilson_interval(count as f64, all as f64);
+        text += &format!(", 95 % interval {:.1} to {:.1} %", 100.0 * low, 100.0 * high);
+    }
+    text.push(')');
     if let (Some(mean), Some(max)) = (report.mean_excess, report.max_excess) {
         text += &format!(", by {:.1} % in the mean and {:.1} % at most", 100.0 * mean, 100.0 * max);
     }

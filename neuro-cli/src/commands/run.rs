@@ -108,7 +108,7 @@ pub(super) fn verdict(report: &CampaignReport) -> ExitCode {
     if report.left > 0 {
         ExitCode::from(130)
     } else if report.invalid + report.failed > 0 {
-        ExitCode::from(3)
+        ExitCode::from(super::FINDINGS)
     } else {
         ExitCode::SUCCESS
     }

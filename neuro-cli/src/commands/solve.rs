@@ -1,7 +1,6 @@
-//! `neuro solve` and `neuro audit`: placements.
+//! `neuro solve`: who is served, and where.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -11,18 +10,15 @@ use neuro_data::files::write_atomic;
 use neuro_data::plan::{Plan, TracePoint};
 use neuro_k8s::Interrupt;
 use neuro_opt::placement::{
-    self, Audit, Certificate, DecomposedParams, ExactParams, Finding, LnsParams, MilpParams, NeuroParams, PerxParams,
-    Problem, ScalOranParams,
+    self, Certificate, DecomposedParams, ExactParams, Finding, LnsParams, MilpParams, NeuroParams, PerxParams, Problem,
+    ScalOranParams,
 };
 use neuro_opt::solver::worker::Worker;
 use neuro_profiler::baselines::Reach;
 
-use super::files::read_json;
+use super::audit::promises;
 use super::what_if;
-use crate::args::{AuditArgs, SolveArgs, SolveMethod};
-
-/// Exit code of a plan that does not hold.
-const FINDINGS: u8 = 3;
+use crate::args::{SolveArgs, SolveMethod};
 
 pub(crate) fn solve(args: &SolveArgs) -> anyhow::Result<ExitCode> {
     let instance = args.problem.read()?;
@@ -62,7 +58,7 @@ fn told(args: &SolveArgs, problem: &Problem<'_>, plan: &Plan, base: Option<&Plan
     } else if placement::audit(problem, plan)?.holds() {
         ExitCode::SUCCESS
     } else {
-        ExitCode::from(FINDINGS)
+        ExitCode::from(super::FINDINGS)
     })
 }
 
@@ -165,46 +161,6 @@ fn solver(interrupt: &Interrupt) -> anyhow::Result<Worker> {
     Ok(Worker::new(own, ["solver-worker".to_owned()]).until(move || interrupt.stops_after_run()))
 }
 
-pub(crate) fn audit(args: &AuditArgs) -> anyhow::Result<ExitCode> {
-    let (plan, instance) = args.plan.read()?;
-    let profiles = args.profiles.read()?;
-    let problem = Problem::new(&instance, &profiles, &args.catalogue.read()?)?;
-    let audit = placement::audit(&problem, &plan)?;
-    let proved = args.certificate.as_deref().map(|path| proved(&problem, &plan, path)).transpose()?;
-    if args.output.json {
-        let mut value = serde_json::to_value(&audit)?;
-        if let Some(bound) = proved {
-            value["proved_bound"] = bound.into();
-        }
-        output::print(&(value.to_string() + "\n"));
-    } else {
-        output::print(&promises(&audit));
-        for finding in &audit.findings {
-            output::print(&format!("{finding}\n"));
-        }
-        let verdict = if audit.holds() { "the plan holds" } else { "the plan does not hold" };
-        output::print(&format!("revenue {:.2}; {verdict}\n", audit.revenue));
-        if let Some(bound) = proved {
-            output::print(&format!(
-                "no placement of whole requests has more than {bound:.4}: the certificate proves it\n"
-            ));
-        }
-    }
-    Ok(if audit.holds() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
-}
-
-/// The bound that a certificate proves, which is no looser than what the plan says.
-fn proved(problem: &Problem<'_>, plan: &Plan, path: &Path) -> anyhow::Result<f64> {
-    let certificate: Certificate = read_json(path)?;
-    let bound = placement::check_certificate(problem, &certificate)?;
-    let stated = plan.bound.unwrap_or(f64::INFINITY);
-    anyhow::ensure!(
-        bound <= stated + 1e-6 * stated.abs().max(1.0),
-        "the plan says that no placement has more than {stated}, the certificate proves {bound} only",
-    );
-    Ok(bound)
-}
-
 /// Server by server, then who is rejected.
 fn overview(problem: &Problem<'_>, plan: &Plan) -> anyhow::Result<String> {
     let audit = placement::audit(problem, plan)?;
@@ -232,19 +188,4 @@ fn overview(problem: &Problem<'_>, plan: &Plan) -> anyhow::Result<String> {
         text += &format!("{broken} of {} promises of the given profilers are broken\n", audit.promises.len());
     }
     Ok(text)
-}
-
-fn promises(audit: &Audit) -> String {
-    let rows = audit.promises.iter().map(|promise| {
-        let share = 100.0 * promise.promise_s / promise.delay_s;
-        vec![
-            promise.server.clone(),
-            promise.request.clone(),
-            promise.sla.name().to_owned(),
-            format!("{:.4}", promise.promise_s),
-            format!("{:.4}", promise.delay_s),
-            format!("{share:.0}"),
-        ]
-    });
-    table::render(&["server", "request", "sla", "promised (s)", "bound (s)", "% of bound"], rows)
 }

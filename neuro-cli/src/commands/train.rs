@@ -10,7 +10,7 @@ use neuro_data::datapoint::{Datapoint, DatapointSet};
 use neuro_data::{Catalogue, Dataset, files::write_atomic};
 use neuro_profiler::baselines::{Reach, TreesShape};
 use neuro_profiler::deep_sets::DeepSetsShape;
-use neuro_profiler::fit::{Fit, FitParams, Recipe, SeedReport, fit};
+use neuro_profiler::fit::{Fit, FitParams, Recipe, SeedReport, fit, recalibrate};
 use neuro_profiler::server_state::ServerStateShape;
 use neuro_profiler::torch::{TorchFiles, import_torch};
 use neuro_profiler::train::{ContextPoint, DeepSetsParams, Progress, ServerStateParams};
@@ -27,6 +27,14 @@ pub(crate) fn train(args: TrainArgs) -> anyhow::Result<ExitCode> {
     }
     let dataset = open_dataset(args.dataset.as_deref().context("no dataset is given")?)?;
     let set = TrainingSet::read(&dataset, &catalogue, &args.of.server)?;
+    if let Some(bundle) = &args.margins_of {
+        let bundle = recalibrate(read_bundle(bundle)?, &set, args.miss_rate)?;
+        let name = args.name.clone().unwrap_or_else(|| bundle.profile().name.clone());
+        let bundle = Bundle::new(bundle.model().clone(), Profile { name, ..bundle.profile().clone() });
+        bundle.write(&args.out)?;
+        report(&Fit { bundle, trainings: Vec::new(), validation: Vec::new() }, &args);
+        return Ok(ExitCode::SUCCESS);
+    }
     let start = args.from.as_deref().map(read_bundle).transpose()?;
     let recipe = recipe(&args, &dataset, &set, start.as_ref())?;
     let mut progress = WorkProgress::new("steps");
@@ -214,11 +222,17 @@ fn report(fit: &Fit, args: &TrainArgs) {
         let rows = margins.apps.iter().map(|(app, m)| {
             vec![app.clone(), m.mean.tenants.to_string(), factor(m.mean), factor(m.p75), factor(m.p95)]
         });
-        output::print(&format!("Margins: at most {} of promises broken\n", percent(margins.miss_rate)));
+        output::print(&format!(
+            "Margins: at most {} of promises broken. Headroom {}: times are predicted with so much more of every tenant, and then\n\
+             multiplied by\n",
+            percent(margins.miss_rate),
+            percent(margins.headroom)
+        ));
         output::print(&table::render(&["app", "tenants", "mean", "p75", "p95"], rows.collect::<Vec<_>>()));
         output::print(
-            "That holds on average over tenants that are drawn as those were: not for each application and load, and not\n\
-             for tenants that an optimiser picks. Where ! stands, too few tenants were held out: the factor is their largest.\n",
+            "That holds on average over tenants that are drawn as those were: not for each application and load, and for tenants that\n\
+             an optimiser picks only if they come from its plans (`neuro run planned`, `neuro train --margins-of`). Where ! stands,\n\
+             too few tenants were held out: the factor is their largest.\n",
         );
     }
     output::print(&format!("written: {}\n", args.out.display()));

@@ -22,6 +22,7 @@ pub use density::density;
 pub use distributions::distributions;
 pub(crate) use distributions::small_distributions;
 pub use heatmap::{HeatCell, HeatMap};
+pub(crate) use scale::extent;
 
 /// Writes a result to standard output. A reader that has gone, as in `neuro apps | head`, is no fault.
 pub fn print(text: &str) {

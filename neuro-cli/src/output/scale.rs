@@ -17,9 +17,10 @@ impl Scale {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// About `count` round values inside the scale, with their labels.
-    pub(super) fn ticks(&self, count: usize) -> Vec<(f64, String)> {
+    /// About `count` round values inside the scale, with their labels; `whole` numbers only, if so.
+    pub(super) fn ticks(&self, count: usize, whole: bool) -> Vec<(f64, String)> {
         let rough = (self.high - self.low) / count.max(1) as f64;
+        let rough = if whole { rough.max(1.0) } else { rough };
         let power = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|x| x * power).find(|step| *step >= rough);
         let Some(step) = step.filter(|step| step.is_finite() && *step > 0.0) else {
@@ -36,7 +37,7 @@ impl Scale {
 }
 
 /// The least and the largest finite value, or `None` if there is none.
-pub(super) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+pub(crate) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     values.into_iter().filter(|x| x.is_finite()).fold(None, |extent, x| match extent {
         None => Some((x, x)),
         Some((low, high)) => Some((x.min(low), x.max(high))),
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     fn labels(low: f64, high: f64) -> Vec<String> {
-        Scale::new((low, high), 0.0, 1.0).ticks(4).into_iter().map(|(_, label)| label).collect()
+        Scale::new((low, high), 0.0, 1.0).ticks(4, false).into_iter().map(|(_, label)| label).collect()
     }
 
     #[test]
@@ -57,6 +58,8 @@ mod tests {
         assert_eq!(labels(0.13, 0.41), ["0.2", "0.3", "0.4"]);
         assert_eq!(labels(-3.0, 4.0), ["-2", "0", "2", "4"]);
         assert_eq!(labels(980.0, 1_030.0), ["980", "1000", "1020"]);
+        let whole = Scale::new((0.9, 3.1), 0.0, 1.0).ticks(4, true);
+        assert_eq!(whole.iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
         assert!(labels(f64::NAN, 1.0).is_empty());
         assert!(labels(1.0, 1.0).is_empty());
     }

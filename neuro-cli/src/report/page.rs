@@ -51,6 +51,13 @@ impl Cell {
         Self { html, key: Some(value.unwrap_or(f64::NEG_INFINITY)) }
     }
 
+    /// A share in percent with its interval, both in percent already.
+    pub(super) fn share(share: Option<(f64, Option<(f64, f64)>)>) -> Self {
+        let Some((value, interval)) = share else { return Self::figure(None, 0) };
+        let interval = interval.map_or(String::new(), |(low, high)| format!(" [{low:.1}–{high:.1}]"));
+        Self { html: format!("{value:.1} %{interval}"), key: Some(value) }
+    }
+
     /// A share as a bar, full at 1.
     pub(super) fn bar(share: Option<f64>) -> Self {
         let Some(share) = share else { return Self::figure(None, 0) };
@@ -165,7 +172,7 @@ impl Page {
         }
     }
 
-    /// Opens what is folded away until it is asked for, or printed.
+    /// Opens what is folded away until it is asked for; pictures in it are printed all the same.
     pub(super) fn folded(&mut self, summary: &str, open: bool) {
         let open = if open { " open" } else { "" };
         self.add(&format!("<details{open}><summary>{}</summary>\n", escape(summary)));

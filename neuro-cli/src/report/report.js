@@ -59,8 +59,8 @@ for (const picture of document.querySelectorAll("figure svg")) {
     });
   });
 }
-// What is folded is printed too.
-const folded = [...document.querySelectorAll("details")];
+// Folded pictures are printed too; folded tables, which run to many pages, only where they are open.
+const folded = [...document.querySelectorAll("details:has(figure)")];
 let closed = [];
 addEventListener("beforeprint", () => { closed = folded.filter(part => !part.open); for (const part of closed) part.open = true; });
 addEventListener("afterprint", () => { for (const part of closed) part.open = false; });

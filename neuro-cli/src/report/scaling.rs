@@ -3,15 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use neuro_data::wilson_interval;
+use neuro_opt::Method;
+
 use super::inputs::ScalingRow;
 use super::page::{Cell, Page, named};
-use crate::output::{Axis, Chart, Panel, Point, Series};
-
-/// The 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom, after which the normal one is near enough.
-const STUDENT: [f64; 30] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-];
+use crate::output::{Axis, Chart, Panel, Point, Series, extent};
 
 /// What is compared.
 struct Measure {
@@ -19,51 +16,104 @@ struct Measure {
     title: &'static str,
     label: &'static str,
     logarithmic: bool,
-    of: fn(&ScalingRow) -> Option<f64>,
+    of: Quantity,
+}
+
+/// How the rows of several seeds become one point.
+enum Quantity {
+    /// A figure a row: their mean, with the least and the most of them.
+    Figure(fn(&ScalingRow) -> Option<f64>),
+    /// How many of how many a row: the share of all, in percent, with Wilson's interval.
+    Share(fn(&ScalingRow) -> Option<(f64, f64)>),
 }
 
 const MEASURES: [Measure; 6] = [
-    Measure { name: "revenue", title: "Revenue", label: "revenue", logarithmic: false, of: |row| row.revenue },
+    Measure {
+        name: "revenue",
+        title: "Revenue",
+        label: "revenue",
+        logarithmic: false,
+        of: Quantity::Figure(|row| row.revenue),
+    },
     Measure {
         name: "revenue-kept",
         title: "Revenue of the promises that were kept in replay",
         label: "revenue kept",
         logarithmic: false,
-        of: |row| row.revenue_kept,
+        of: Quantity::Figure(|row| row.revenue_kept),
     },
     Measure {
         name: "acceptance",
         title: "Acceptance",
         label: "requests served, %",
         logarithmic: false,
-        of: |row| Some(100.0 * row.served? / row.requests as f64),
+        of: Quantity::Figure(|row| Some(100.0 * row.served? / row.requests as f64)),
     },
-    Measure { name: "seconds", title: "Execution time", label: "seconds", logarithmic: true, of: |row| row.seconds },
+    Measure {
+        name: "seconds",
+        title: "Execution time",
+        label: "seconds",
+        logarithmic: true,
+        of: Quantity::Figure(|row| row.seconds),
+    },
     Measure {
         name: "violations",
         title: "Promises broken in replay",
         label: "of the requests served, %",
         logarithmic: false,
-        of: |row| Some(100.0 * row.violated? / row.served.filter(|served| *served > 0.0)?),
+        of: Quantity::Share(broken),
     },
     Measure {
         name: "gap",
-        title: "Proved gap",
+        title: "Proved gap of the methods whose bound holds for every placement",
         label: "(bound − revenue) / revenue, %",
         logarithmic: false,
-        of: |row| row.gap.map(|gap| 100.0 * gap),
+        of: Quantity::Figure(|row| row.gap.filter(|_| bounds_all(&row.method)).map(|gap| 100.0 * gap)),
     },
 ];
+
+/// Promises that were broken in replay, and promises.
+fn broken(row: &ScalingRow) -> Option<(f64, f64)> {
+    Some((row.violated?, row.served?))
+}
+
+/// Whether a method bounds what is possible under the profilers: not so the programs on curves, whose bounds are of other problems.
+fn bounds_all(method: &str) -> bool {
+    method.parse::<Method>().is_ok_and(|method| method.proves_bound() && method.keeps_promises())
+}
+
+impl Quantity {
+    /// The point of some rows and its interval; `None` where nothing is known.
+    fn of(&self, rows: &[&ScalingRow]) -> Option<(f64, Option<(f64, f64)>)> {
+        match self {
+            Self::Figure(figure) => {
+                let values: Vec<f64> = rows.iter().filter_map(|row| figure(row)).collect();
+                let mean = mean(&values)?;
+                let (least, most) = extent(values.iter().copied())?;
+                Some((mean, (values.len() > 1).then_some((least, most))))
+            }
+            Self::Share(counts) => {
+                let (hits, of) =
+                    rows.iter().filter_map(|row| counts(row)).fold((0.0, 0.0), |(hits, of), (h, o)| (hits + h, of + o));
+                let (low, high) = wilson_interval(hits, of);
+                (of > 0.0).then(|| (100.0 * hits / of, Some((100.0 * low, 100.0 * high))))
+            }
+        }
+    }
+}
 
 pub(super) fn show(page: &mut Page, path: &Path, rows: &[ScalingRow]) {
     page.section(&format!("Methods compared {}", named(path)));
     let seeds: BTreeSet<u64> = rows.iter().map(|row| row.seed).collect();
     page.paragraph(&match seeds.len() {
-        1 => "One seed, and so no intervals.".to_owned(),
-        count => format!("Means over {count} seeds; the whiskers are 95 % intervals of the mean (Student's t)."),
+        1 => "One seed. The whiskers of shares are Wilson's 95 % intervals, as if promises were independent.".to_owned(),
+        count => format!(
+            "Means over {count} seeds, with the least and the most as whiskers. Shares of promises are of all seeds together; \
+             their whiskers are Wilson's 95 % intervals, as if promises were independent."
+        ),
     });
     for measure in &MEASURES {
-        if rows.iter().any(|row| (measure.of)(row).is_some()) {
+        if rows.iter().any(|row| measure.of.of(&[row]).is_some()) {
             page.chart(&format!("scaling-{}", measure.name), &chart(measure, rows));
         }
     }
@@ -87,12 +137,9 @@ fn chart(measure: &Measure, rows: &[ScalingRow]) -> Chart {
             let of = |row: &&ScalingRow| row.scenario == scenario && row.method == method;
             let servers: BTreeSet<usize> = rows.iter().filter(of).map(|row| row.servers).collect();
             let points = servers.into_iter().filter_map(|servers| {
-                let at = rows.iter().filter(of).filter(|row| row.servers == servers);
-                let (mean, half) = mean_and_half_width(&at.filter_map(measure.of).collect::<Vec<_>>())?;
-                // Nothing here can be negative, and a logarithmic axis has no zero.
-                let least = if measure.logarithmic { mean / 100.0 } else { 0.0 };
-                let interval = half.map(|half| ((mean - half).max(least), mean + half));
-                Some(Point { x: servers as f64, y: mean, interval })
+                let at: Vec<&ScalingRow> = rows.iter().filter(of).filter(|row| row.servers == servers).collect();
+                let (y, interval) = measure.of.of(&at)?;
+                Some(Point { x: servers as f64, y, interval })
             });
             Series::measured(method, points.collect())
         });
@@ -129,22 +176,23 @@ fn means(rows: &[ScalingRow]) -> Vec<Vec<Cell>> {
                 if of.is_empty() {
                     continue;
                 }
-                let mean = |value: fn(&ScalingRow) -> Option<f64>| {
+                let average = |value: fn(&ScalingRow) -> Option<f64>| {
                     let values: Vec<f64> = of.iter().filter_map(|row| value(row)).collect();
-                    mean_and_half_width(&values).map(|(mean, _)| mean)
+                    mean(&values)
                 };
+                let broken = Quantity::Share(broken).of(&of);
                 table.push(vec![
                     Cell::text(scenario),
                     Cell::count(*servers as u64),
                     Cell::text(method),
                     Cell::count(of.len() as u64),
-                    Cell::figure(mean(|row| row.revenue), 1),
-                    Cell::figure(mean(|row| row.bound), 1),
-                    Cell::percent(mean(|row| row.gap), 2),
-                    Cell::percent(mean(|row| Some(row.served? / row.requests as f64)), 1),
-                    Cell::seconds(mean(|row| row.seconds)),
-                    Cell::percent(mean(|row| Some(row.violated? / row.served.filter(|served| *served > 0.0)?)), 1),
-                    Cell::figure(mean(|row| row.revenue_kept), 1),
+                    Cell::figure(average(|row| row.revenue), 1),
+                    Cell::figure(average(|row| row.bound), 1),
+                    Cell::percent(average(|row| row.gap), 2),
+                    Cell::percent(average(|row| Some(row.served? / row.requests as f64)), 1),
+                    Cell::seconds(average(|row| row.seconds)),
+                    Cell::share(broken),
+                    Cell::figure(average(|row| row.revenue_kept), 1),
                 ]);
             }
         }
@@ -168,30 +216,33 @@ fn methods(rows: &[ScalingRow]) -> Vec<&str> {
     methods
 }
 
-/// The mean, and half the width of its 95 % interval where there are two values or more.
-fn mean_and_half_width(values: &[f64]) -> Option<(f64, Option<f64>)> {
-    let count = values.len();
-    if count == 0 {
-        return None;
-    }
-    let mean = values.iter().sum::<f64>() / count as f64;
-    let half = (count > 1).then(|| {
-        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1) as f64;
-        STUDENT.get(count - 2).copied().unwrap_or(1.96) * (variance / count as f64).sqrt()
-    });
-    Some((mean, half))
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::mean_and_half_width;
+    use super::*;
+
+    fn row(seed: u64, revenue: f64, served: f64, violated: f64) -> ScalingRow {
+        let row = serde_json::json!({
+            "scenario": "s1", "servers": 2, "requests": 30, "seed": seed, "method": "lns",
+            "revenue": revenue, "served": served, "violated": violated,
+        });
+        serde_json::from_value(row).unwrap()
+    }
 
     #[test]
-    fn intervals_are_students() {
-        assert_eq!(mean_and_half_width(&[]), None);
-        assert_eq!(mean_and_half_width(&[2.0]), Some((2.0, None)));
-        // Standard deviation 1 of three values: 4.303 / √3.
-        let (mean, half) = mean_and_half_width(&[1.0, 2.0, 3.0]).unwrap();
-        assert!((mean - 2.0).abs() < 1e-12 && (half.unwrap() - 4.303 / 3.0_f64.sqrt()).abs() < 1e-12);
+    fn figures_have_their_range_and_shares_the_interval_of_all() {
+        let rows = [row(1, 10.0, 20.0, 2.0), row(2, 14.0, 30.0, 0.0)];
+        let rows: Vec<&ScalingRow> = rows.iter().collect();
+        let revenue = Quantity::Figure(|row| row.revenue);
+        assert_eq!(revenue.of(&rows), Some((12.0, Some((10.0, 14.0)))));
+        assert_eq!(revenue.of(&rows[..1]), Some((10.0, None)));
+        assert_eq!(revenue.of(&[]), None);
+        let (share, interval) = Quantity::Share(broken).of(&rows).unwrap();
+        let (low, high) = wilson_interval(2.0, 50.0);
+        assert_eq!((share, interval), (4.0, Some((100.0 * low, 100.0 * high))));
+        assert_eq!(Quantity::Share(broken).of(&[]), None);
     }
 }

@@ -196,7 +196,7 @@ impl Maker<'_> {
 
     /// Whether nothing of a tenant was served, so that its times are longer than the run.
     fn is_starved(&self, i: usize) -> bool {
-        self.row(i).samples == 0 && self.row(i).unstable
+        self.row(i).is_starved()
     }
 
     fn is_target(&self, i: usize) -> bool {

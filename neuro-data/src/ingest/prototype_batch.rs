@@ -73,6 +73,7 @@ impl PrototypeRequests {
         self.seq.len()
     }
 
+    #[inline]
     pub(super) fn push(&mut self, request: PrototypeRequest) {
         self.seq.push(request.seq);
         self.service_s.push(request.service_s.unwrap_or(f64::NAN));

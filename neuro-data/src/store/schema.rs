@@ -128,13 +128,13 @@ row!(TenantRow, "tenants", {
     samples: u64, "", "service times behind mean, p75 and p95: inferences started inside the window";
     unstable: bool, "", "offered at least as much as it can serve";
     mean_s: Option<f64>, "s", "mean service time; null where nothing was measured";
-    mean_s_lo: Option<f64>, "s", "lower end of its 95 % block-bootstrap interval";
+    mean_s_lo: Option<f64>, "s", "lower end of its 95 % interval";
     mean_s_hi: Option<f64>, "s", "upper end";
     p75_s: Option<f64>, "s", "75th percentile of the pooled service times";
-    p75_s_lo: Option<f64>, "s", "lower end of its 95 % block-bootstrap interval";
+    p75_s_lo: Option<f64>, "s", "lower end of its 95 % interval";
     p75_s_hi: Option<f64>, "s", "upper end";
     p95_s: Option<f64>, "s", "95th percentile of the pooled service times";
-    p95_s_lo: Option<f64>, "s", "lower end of its 95 % block-bootstrap interval";
+    p95_s_lo: Option<f64>, "s", "lower end of its 95 % interval";
     p95_s_hi: Option<f64>, "s", "upper end";
     cpu_clock_mean: Option<f64>, "ns/s", "CPU time per replica and second, mean over readings";
     cpu_clock_std: Option<f64>, "ns/s", "its standard deviation";

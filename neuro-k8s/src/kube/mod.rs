@@ -243,7 +243,8 @@ impl KubeTarget {
     async fn not_ready(&self, pods: &BTreeMap<String, Pod>, unseen: Option<String>, deadline: Duration) -> Error {
         let is_ready = |replica: &&Replica| pods.get(&replica.name).is_some_and(is_pod_ready);
         let Some(replica) = self.replicas.iter().find(|replica| !is_ready(replica)) else {
-            return Error::Load("the pods could not be watched".to_owned());
+            let reason = unseen.unwrap_or_else(|| "the watch ended".to_owned());
+            return Error::Kube { action: "watch the pods".to_owned(), reason, cause: None };
         };
         let seconds = deadline.as_secs_f64();
         let why = match pods.get(&replica.name) {

@@ -172,7 +172,7 @@ pub struct EdgeServerSpec {
 /// # Errors
 /// They cannot be written, which is a fault of this crate.
 pub fn definitions() -> Result<String> {
-    let yaml = |crd| serde_yaml_ng::to_string(&crd).map_err(|e| Error::Load(e.to_string()));
+    let yaml = |crd| serde_yaml_ng::to_string(&crd).map_err(Error::serialise("a custom resource definition"));
     Ok(format!("{}---\n{}", yaml(InferenceRequest::crd())?, yaml(EdgeServer::crd())?))
 }
 

@@ -348,7 +348,7 @@ impl World<'_> {
     async fn reconcile(&mut self, requests: &[Arc<InferenceRequest>], servers: &[Arc<EdgeServer>]) -> Result<()> {
         let asked = gather(requests, servers);
         let rollout = self.rollout(requests, servers);
-        let fingerprint = short_hash(&serde_json::to_string(&asked).map_err(|e| Error::Load(e.to_string()))?);
+        let fingerprint = short_hash(&serde_json::to_string(&asked).map_err(Error::serialise("the problem"))?);
         let stands = self.good.as_ref().is_some_and(|good| good.fingerprint == fingerprint && good.fallback.is_none());
         if !stands {
             let running = rollout::running(&self.operator.client, &rollout).await?;

@@ -65,6 +65,9 @@ impl<'a> Crown<'a> {
             return Err(Error::InputLength { found: inputs.lower().len(), needed: network.inputs() });
         }
         let layers = network.layers();
+        if let Some(known) = known.filter(|known| known.layers.len() != layers.len()) {
+            return Err(Error::InputLength { found: known.layers.len(), needed: layers.len() });
+        }
         let mut crown = Self {
             network,
             inputs,

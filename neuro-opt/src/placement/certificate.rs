@@ -12,6 +12,7 @@
 //!
 //! A v_c is proved by a tree of regions: pieces of each request between two numbers, and a box of the server's state. The halves of a cut
 //! cover it; a leaf holds no filling, or one that is looked at, or row duals that prove its bound by weak duality whatever they are.
+//! What is proved of a server at some prices is a row for all that is proved after it, at whatever prices: an [`InequalityProof`].
 //!
 //! # What the check trusts
 //!
@@ -26,7 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use super::filling::{
-    Branch, Budget, Filling, Interference, Judgement, Region, RowKey, Solution, TreeNode, interference_of, settle,
+    Branch, Budget, Filling, Inequality, Interference, Judgement, Region, RowKey, Solution, TreeNode, applicable,
+    interference_of, settle,
 };
 use super::group::{Group, split};
 use crate::{Error, Method, Result};
@@ -55,6 +57,46 @@ pub struct ClassBasis {
     /// y = inverse · h.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inverse: Vec<Vec<f64>>,
+    /// What holds for every filling of a server, or for those that some parts admit; each may rest on those before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inequalities: Vec<InequalityProof>,
+}
+
+/// A proof that no filling of a server that holds some items and lacks others has more profit than [`GroupProof::bound`], at prices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InequalityProof {
+    /// π of every request, in the order of the instance.
+    pub prices: Vec<f64>,
+    /// Positions of the requests that such a filling holds, among those that the kind admits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<usize>,
+    /// Of those that it lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacked: Vec<usize>,
+    /// The bound, and its proof.
+    pub proof: GroupProof,
+}
+
+impl InequalityProof {
+    /// What a search proved of one of a group's servers.
+    pub(super) fn of(prices: &[f64], group: &Group, proof: GroupProof) -> Self {
+        let held = (0..group.least.len()).filter(|item| group.least[*item] > 0).collect();
+        let lacked = (0..group.most.len()).filter(|item| group.most[*item] == 0).collect();
+        Self { prices: prices.to_vec(), held, lacked, proof }
+    }
+
+    /// The group for which it is proved.
+    fn group(&self, class: usize, items: usize) -> Option<Group> {
+        let mut group = Group::whole(class, 1, items);
+        for item in &self.held {
+            *group.least.get_mut(*item)? = 1;
+        }
+        for item in &self.lacked {
+            *group.most.get_mut(*item)? = 0;
+        }
+        Some(group)
+    }
 }
 
 /// A part of the placements: parted in two, or with prices and a proof for each group of servers.
@@ -101,7 +143,8 @@ pub struct ProofNode {
     /// Where it is cut; a leaf is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
-    /// Row duals: 0 is the memory, 1 + k the coordinate k, 1 + d + 2·i + w the w-th promise of the i-th request that the kind admits.
+    /// Row duals: 0 is the memory, 1 + k the coordinate k, 1 + d + 2·i + w the w-th promise of the i-th of n requests that the kind admits,
+    /// 1 + d + 2·n + j the class's j-th inequality.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duals: Vec<(usize, f64)>,
     /// Of a region whose duals do not prove the bound: what loses more than their bound less this is left out. At most v_c.
@@ -124,13 +167,64 @@ pub enum Cut {
     State(usize, f64, [usize; 2]),
 }
 
+impl Certificate {
+    /// Of parts and the class of each of their groups, without the inequalities that nothing rests on. `sizes` are the dimension and the
+    /// items of each class.
+    pub(super) fn of(
+        bound: f64,
+        mut classes: Vec<ClassBasis>,
+        sizes: &[(usize, usize)],
+        parts: Vec<(PartProof, Vec<usize>)>,
+    ) -> Self {
+        let mut is_used: Vec<Vec<bool>> = classes.iter().map(|class| vec![false; class.inequalities.len()]).collect();
+        let (of_groups, mut parts): (Vec<Vec<usize>>, Vec<PartProof>) =
+            parts.into_iter().map(|(part, classes)| (classes, part)).unzip();
+        let of_parts = || {
+            of_groups.iter().enumerate().flat_map(|(part, of)| of.iter().enumerate().map(move |(g, c)| (part, g, *c)))
+        };
+        for (part, g, c) in of_parts() {
+            parts[part].groups[g]
+                .inequalities(sizes[c])
+                .for_each(|j| is_used[c][*j - first_inequality(sizes[c])] = true);
+        }
+        let mut places = Vec::new();
+        for (c, class) in classes.iter_mut().enumerate() {
+            let first = first_inequality(sizes[c]);
+            for position in (0..class.inequalities.len()).rev() {
+                if is_used[c][position] {
+                    let proof = &mut class.inequalities[position].proof;
+                    proof.inequalities(sizes[c]).for_each(|j| is_used[c][*j - first] = true);
+                }
+            }
+            let of: Vec<usize> =
+                (0..is_used[c].len()).map(|j| is_used[c][..j].iter().filter(|used| **used).count()).collect();
+            let mut used = is_used[c].iter();
+            class.inequalities.retain(|_| used.next() == Some(&true));
+            for inequality in &mut class.inequalities {
+                inequality.proof.inequalities(sizes[c]).for_each(|j| *j = first + of[*j - first]);
+            }
+            places.push(of);
+        }
+        for (part, g, c) in of_parts() {
+            let first = first_inequality(sizes[c]);
+            parts[part].groups[g].inequalities(sizes[c]).for_each(|j| *j = first + places[c][*j - first]);
+        }
+        Self { bound, classes, parts }
+    }
+}
+
+/// The number of the first inequality of a class of this dimension and so many items.
+fn first_inequality((dimension, items): (usize, usize)) -> usize {
+    1 + dimension + 2 * items
+}
+
 impl ClassBasis {
     /// Of the class of a server.
     pub(super) fn of(server: &str, interference: &dyn Interference) -> Self {
         let rows = |matrix: &Array2<f64>| matrix.rows().into_iter().map(|row| row.to_vec()).collect();
         let (basis, inverse) =
             interference.basis().map_or_else(Default::default, |basis| (rows(&basis.0), rows(&basis.1)));
-        Self { server: server.to_owned(), basis, inverse }
+        Self { server: server.to_owned(), basis, inverse, inequalities: Vec::new() }
     }
 }
 
@@ -143,29 +237,53 @@ impl GroupProof {
         Self { bound: 0.0, tree: vec![ProofNode { cut: None, duals: Vec::new(), worth: None, empty: false }] }
     }
 
-    /// What a search proved, in coordinates of this dimension.
-    pub(super) fn of(solution: &Solution, dimension: usize) -> Self {
+    /// What a search proved of a filling.
+    pub(super) fn of(solution: &Solution, filling: &Filling) -> Self {
         let bound = solution.bound.max(NOTHING);
-        Self { bound, tree: proof_of(&solution.tree, bound, dimension) }
+        Self { bound, tree: proof_of(&solution.tree, bound, filling) }
+    }
+
+    /// That an inequality of these profits, at this position, holds.
+    pub(super) fn by_inequality(position: usize, limit: f64, filling: &Filling) -> Self {
+        let duals = vec![(code_of(&RowKey::Inequality(position), filling), -1.0)];
+        Self { bound: limit, tree: vec![ProofNode { cut: None, duals, worth: None, empty: false }] }
+    }
+
+    /// The limit of the inequality that it proves: whatever rounding leaves to a proof is in it.
+    pub(super) fn limit(bound: f64) -> f64 {
+        bound + 2.0 * TOLERANCE * bound.abs().max(1.0)
+    }
+
+    /// The positions of the inequalities that it rests on.
+    fn inequalities(&mut self, size: (usize, usize)) -> impl Iterator<Item = &mut usize> {
+        let first = first_inequality(size);
+        let duals = self.tree.iter_mut().flat_map(|node| &mut node.duals);
+        duals.map(|(code, _)| code).filter(move |code| **code >= first)
+    }
+}
+
+/// The number of a row.
+fn code_of(row: &RowKey, filling: &Filling) -> usize {
+    match row {
+        RowKey::Memory => 0,
+        RowKey::Coordinate(k) => 1 + k,
+        RowKey::Promise { item, which } => 1 + filling.dimension + 2 * item + which,
+        RowKey::Inequality(position) => first_inequality((filling.dimension, filling.items())) + position,
     }
 }
 
 /// A tree as a proof of `bound`, without what it does not take.
-fn proof_of(tree: &[TreeNode], bound: f64, dimension: usize) -> Vec<ProofNode> {
+fn proof_of(tree: &[TreeNode], bound: f64, filling: &Filling) -> Vec<ProofNode> {
     let mut proof = Vec::new();
     if !tree.is_empty() {
-        take(tree, 0, bound, dimension, &mut proof);
+        take(tree, 0, bound, filling, &mut proof);
     }
     proof
 }
 
-fn take(tree: &[TreeNode], place: usize, bound: f64, dimension: usize, proof: &mut Vec<ProofNode>) -> usize {
+fn take(tree: &[TreeNode], place: usize, bound: f64, filling: &Filling, proof: &mut Vec<ProofNode>) -> usize {
     let node = &tree[place];
-    let code = |row: &RowKey| match row {
-        RowKey::Memory => 0,
-        RowKey::Coordinate(k) => 1 + k,
-        RowKey::Promise { item, which } => 1 + dimension + 2 * item + which,
-    };
+    let code = |row: &RowKey| code_of(row, filling);
     let duals = node.duals.iter().map(|(row, dual)| (code(row), *dual)).collect();
     let own = proof.len();
     proof.push(ProofNode { cut: None, duals, worth: None, empty: node.bound == f64::NEG_INFINITY });
@@ -174,7 +292,7 @@ fn take(tree: &[TreeNode], place: usize, bound: f64, dimension: usize, proof: &m
     }
     proof[own].worth = Some(node.threshold);
     if let Some((branch, halves)) = &node.branch {
-        let halves = halves.map(|half| take(tree, half, bound, dimension, proof));
+        let halves = halves.map(|half| take(tree, half, bound, filling, proof));
         proof[own].cut = Some(match branch {
             Branch::Pieces { item, pieces } => Cut::Pieces(*item, *pieces, halves),
             Branch::Coordinate { k, at } => Cut::State(*k, *at, halves),
@@ -210,7 +328,7 @@ pub fn check_certificate(problem: &Problem<'_>, certificate: &Certificate) -> Re
         if members.iter().any(|s| std::mem::replace(&mut is_covered[*s], true)) {
             return fail(place, "its class is there before");
         }
-        let class = Class::new(problem, basis, server)?;
+        let class = Class::new(problem, basis, server, c)?;
         groups.push(Group::whole(c, members.len(), class.requests.len()));
         classes.push(class);
     }
@@ -255,27 +373,17 @@ fn check_part(
     let fail =
         |place: String, problem: &'static str| Err(Error::Certificate { place: name.to_owned() + &place, problem });
     let requests = &problem.instance().requests;
-    if part.prices.len() != requests.len() {
-        return fail(".prices".into(), "there is not one for every request");
-    }
-    if let Some(r) = part.prices.iter().position(|price| !(price.is_finite() && *price >= 0.0)) {
-        return fail(format!(".prices[{r}]"), "a price is a number of at least 0");
-    }
+    check_prices(&part.prices, requests.len(), name)?;
     if part.groups.len() != groups.len() {
         return fail(".groups".into(), "there is not one for every group");
     }
     let mut bound: f64 = part.prices.iter().sum();
     for (g, (group, proof)) in groups.iter().zip(&part.groups).enumerate() {
         let place = format!(".groups[{g}]");
-        if proof.bound.is_nan() {
-            return fail(place + ".bound", "it is not a number");
-        }
         let class = &classes[group.class];
         let profits: Vec<f64> = class.requests.iter().map(|r| requests[*r].payment - part.prices[*r]).collect();
         let is_empty = proof.bound < 0.0 && group.is_forced() && profits.iter().all(|profit| *profit >= 0.0);
-        let filling = group.bound(class.filling.with_profits(profits));
-        GroupCheck { proof, interference: &*class.interference, filling, is_seen: vec![false; proof.tree.len()] }
-            .run(&|node, problem| Error::Certificate { place: format!("{name}{place}.tree[{node}]"), problem })?;
+        class.check(group, profits, proof, &(name.to_owned() + &place))?;
         if is_empty {
             return Ok(f64::NEG_INFINITY);
         }
@@ -284,16 +392,31 @@ fn check_part(
     Ok(bound)
 }
 
+/// That there is a price of at least 0 for every request.
+fn check_prices(prices: &[f64], requests: usize, name: &str) -> Result<()> {
+    let fail = |place: String, problem: &'static str| Err(Error::Certificate { place, problem });
+    if prices.len() != requests {
+        return fail(format!("{name}.prices"), "there is not one for every request");
+    }
+    match prices.iter().position(|price| !(price.is_finite() && *price >= 0.0)) {
+        Some(r) => fail(format!("{name}.prices[{r}]"), "a price is a number of at least 0"),
+        None => Ok(()),
+    }
+}
+
 /// Servers that are the same.
 struct Class<'p> {
     /// The request of each item.
     requests: Vec<usize>,
     interference: Box<dyn Interference + 'p>,
     filling: Filling,
+    /// What is proved of their fillings.
+    inequalities: Vec<Arc<Inequality>>,
 }
 
 impl<'p> Class<'p> {
-    fn new(problem: &'p Problem<'_>, basis: &ClassBasis, server: usize) -> Result<Self> {
+    fn new(problem: &'p Problem<'_>, basis: &ClassBasis, server: usize, place: usize) -> Result<Self> {
+        let inequalities = &basis.inequalities;
         let kind = problem.kind_of[server];
         let capacity_gb = problem.instance().servers[server].memory_gb;
         let requests = problem.admissible(kind);
@@ -301,7 +424,32 @@ impl<'p> Class<'p> {
         let interference = interference_of(problem, Method::Decomposed, kind, requests.clone(), capacity_gb, basis)?;
         let free = vec![0.0; problem.instance().requests.len()];
         let filling = problem.filling(&requests, &free, capacity_gb, &*interference);
-        Ok(Self { requests, interference, filling })
+        let mut class = Self { requests, interference, filling, inequalities: Vec::new() };
+        for (position, inequality) in inequalities.iter().enumerate() {
+            let name = format!("classes[{place}].inequalities[{position}]");
+            check_prices(&inequality.prices, problem.instance().requests.len(), &name)?;
+            let Some(group) = inequality.group(place, class.requests.len()) else {
+                return Err(Error::Certificate { place: name, problem: "it names a request that does not exist" });
+            };
+            let payment = |r: &usize| problem.instance().requests[*r].payment - inequality.prices[*r];
+            let profits: Vec<f64> = class.requests.iter().map(payment).collect();
+            class.check(&group, profits.clone(), &inequality.proof, &format!("{name}.proof"))?;
+            let limit = GroupProof::limit(inequality.proof.bound);
+            let Group { least, most, .. } = group;
+            class.inequalities.push(Arc::new(Inequality { position, profits, limit, least, most }));
+        }
+        Ok(class)
+    }
+
+    /// Checks a proof of a group at profits.
+    fn check(&self, group: &Group, profits: Vec<f64>, proof: &GroupProof, name: &str) -> Result<()> {
+        if proof.bound.is_nan() {
+            return Err(Error::Certificate { place: format!("{name}.bound"), problem: "it is not a number" });
+        }
+        let known = applicable(&self.inequalities, &group.least, &group.most, usize::MAX);
+        let filling = group.restrict(self.filling.with_profits(profits)).knowing(known);
+        GroupCheck { proof, interference: &*self.interference, filling, is_seen: vec![false; proof.tree.len()] }
+            .run(&|node, problem| Error::Certificate { place: format!("{name}.tree[{node}]"), problem })
     }
 }
 
@@ -410,6 +558,11 @@ impl GroupCheck<'_> {
             } else if *code <= d {
                 let a = (0..filling.items()).map(|item| filling.contribution(item)[code - 1]).collect();
                 (a, Some(region.low[code - 1] - 1e-10), region.high[code - 1] + 1e-10)
+            } else if let Some(position) = code.checked_sub(first_inequality((d, filling.items()))) {
+                let Some(known) = filling.inequalities.iter().find(|known| known.position == position) else {
+                    continue;
+                };
+                (known.profits.clone(), None, known.limit + 1e-10)
             } else {
                 let (item, which) = ((code - 1 - d) / 2, (code - 1 - d) % 2);
                 let Some(promise) = judgement.open.iter().find(|p| p.item == item && p.which == which) else {

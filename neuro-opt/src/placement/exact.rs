@@ -82,11 +82,7 @@ pub fn exact(problem: &Problem<'_>, params: &ExactParams, observer: Observer<'_>
     let certificate = params.certificate.then(|| Certificate {
         bound: solution.bound,
         classes: vec![ClassBasis::of(&problem.instance().servers[0].name, &*interference)],
-        parts: vec![PartProof {
-            branching: None,
-            prices,
-            groups: vec![GroupProof::of(&solution, interference.dimension())],
-        }],
+        parts: vec![PartProof { branching: None, prices, groups: vec![GroupProof::of(&solution, &filling)] }],
     });
     Ok(Exact { plan: plan_of(problem, Method::Exact, &placement, &outcome)?, nodes: solution.nodes, certificate })
 }

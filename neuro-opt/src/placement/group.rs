@@ -38,7 +38,7 @@ impl Group {
     }
 
     /// The problem of filling one of its servers.
-    pub(super) fn bound(&self, filling: Filling) -> Filling {
+    pub(super) fn restrict(&self, filling: Filling) -> Filling {
         filling.within(&self.least, &self.most)
     }
 }

@@ -8,7 +8,8 @@
 //! maximise Σ_r p_r z_r subject to Σ_s x_rs = N_r z_r, Σ_r m_r x_rs ≤ C_s,
 //!
 //! and, wherever x_rs > 0, the service time that the profiler of s predicts for r beside all that runs on s, times the profiler's
-//! margin, is at most D_r. Of the methods here `neuro`, `perx` and `scaloran` may split a request, as published; the others place it whole.
+//! margin, is at most D_r. Of the methods here `neuro`, `perx` and `scaloran` may split a request, as published, and `milp` may on
+//! demand; the others place it whole.
 //!
 //! # The data
 //!
@@ -39,7 +40,9 @@ mod scaloran;
 mod tenancy;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
-pub use certificate::{Branching, Certificate, ClassBasis, Cut, GroupProof, PartProof, ProofNode, check_certificate};
+pub use certificate::{
+    Branching, Certificate, ClassBasis, Cut, GroupProof, InequalityProof, PartProof, ProofNode, check_certificate,
+};
 pub use decomposed::{Decomposed, DecomposedParams, decomposed};
 pub use exact::{Exact, ExactParams, exact};
 pub use explain::{BoundChange, Explanation, MemoryChange, PaymentChange, explain};

@@ -20,18 +20,18 @@ impl Profiles {
     /// Adds the profiler of every kind that has none of its own.
     #[must_use]
     pub fn and_of_all(mut self, bundle: Bundle) -> Self {
-        self.of_all = Some(bundle);
+        self.of_all = Some(bundle.with_headroom());
         self
     }
 
     /// Adds the profiler of one kind.
     #[must_use]
     pub fn with(mut self, kind: impl Into<String>, bundle: Bundle) -> Self {
-        self.by_kind.insert(kind.into(), bundle);
+        self.by_kind.insert(kind.into(), bundle.with_headroom());
         self
     }
 
-    /// The profiler of a kind.
+    /// The profiler of a kind; its network predicts with the headroom of its margins ([`Bundle::with_headroom`]).
     pub fn get(&self, kind: &str) -> Option<&Bundle> {
         self.by_kind.get(kind).or(self.of_all.as_ref())
     }

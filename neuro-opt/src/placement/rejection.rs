@@ -99,7 +99,7 @@ fn pushes(problem: &Problem<'_>, admission: &Admission) -> Option<String> {
     Some(text)
 }
 
-/// A time with three significant figures.
+/// A time in seconds or milliseconds, with three decimals.
 pub(super) fn seconds(value: f64) -> String {
     match value {
         0.1.. => format!("{value:.3} s"),

@@ -270,7 +270,46 @@ fn check_parted_certificate(seed: u64) -> bool {
     refused(&|c| branching(c, &|b| b.group = 1000));
     refused(&|c| c.parts[parted].branching = None);
     refused(&|c| c.bound *= 0.999);
+    // What its parts rest on.
+    let class = good.classes.iter().position(|class| !class.inequalities.is_empty()).unwrap();
+    refused(&|c| c.classes[class].inequalities.clear());
+    refused(&|c| c.classes[class].inequalities[0].proof.bound *= 0.5);
+    refused(&|c| c.classes[class].inequalities[0].proof.bound = f64::NAN);
+    refused(&|c| c.classes[class].inequalities[0].proof.tree.clear());
+    refused(&|c| c.classes[class].inequalities[0].prices.truncate(3));
+    refused(&|c| c.classes[class].inequalities[0].prices[0] = -1.0);
+    refused(&|c| c.classes[class].inequalities[0].held.push(1000));
+    // One that says that it holds because it holds.
+    let first = 1 + good.classes[class].basis.len() + 2 * instance.requests.len();
+    let itself = |c: &mut Certificate| {
+        let proof = &mut c.classes[class].inequalities[0].proof;
+        proof.bound *= 0.5;
+        proof.tree.truncate(1);
+        (proof.tree[0].cut, proof.tree[0].duals) = (None, vec![(first, -1.0)]);
+    };
+    refused(&itself);
     true
+}
+
+#[test]
+fn an_inequality_of_some_fillings_proves_nothing_of_others() {
+    let profiles = profiles("");
+    let mut refusals = 0;
+    for seed in 0..6 {
+        let instance = pair(9, seed);
+        let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+        let good = priced(&problem, 60.0).certificate.unwrap();
+        for (c, class) in good.classes.iter().enumerate() {
+            // Those of fewer fillings only: the parts that admit more rest on less then.
+            for j in 0..class.inequalities.len() {
+                let mut other = good.clone();
+                other.classes[c].inequalities[j].lacked = (0..class.inequalities[j].lacked.len().max(9)).collect();
+                other.classes[c].inequalities[j].held.clear();
+                refusals += usize::from(check_certificate(&problem, &other).is_err());
+            }
+        }
+    }
+    assert!(refusals > 0, "an inequality of no filling but the empty one proved the bound of all");
 }
 
 #[test]

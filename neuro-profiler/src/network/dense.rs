@@ -34,6 +34,11 @@ impl Dense {
         }
     }
 
+    /// The layer that gives for x what this one gives for `scale`·x.
+    pub(super) fn of_scaled_input(&self, scale: f64) -> Self {
+        Self { weights: &self.weights * scale, ..self.clone() }
+    }
+
     /// W, out × in.
     pub fn weights(&self) -> &Array2<f64> {
         &self.weights

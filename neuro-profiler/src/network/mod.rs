@@ -68,6 +68,15 @@ impl Network {
         self.layers.last().map_or(0, Dense::outputs)
     }
 
+    /// The network that gives for x what this one gives for `scale`·x.
+    pub(crate) fn of_scaled_input(&self, scale: f64) -> Self {
+        let mut layers = self.layers.clone();
+        if let Some(first) = layers.first_mut() {
+            *first = first.of_scaled_input(scale);
+        }
+        Self { layers }
+    }
+
     /// The output (outputs) for the input `x` (inputs).
     ///
     /// # Errors

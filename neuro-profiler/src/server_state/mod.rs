@@ -180,6 +180,12 @@ impl ServerState {
         &self.head
     }
 
+    /// What predicts of every server what this one predicts where each tenant has `headroom` times its instances more: h is linear in
+    /// them, so f takes (1 + headroom)·h.
+    pub fn with_headroom(&self, headroom: f64) -> Self {
+        Self { head: self.head.of_scaled_input(1.0 + headroom), ..self.clone() }
+    }
+
     /// The constants of a request.
     ///
     /// # Panics
@@ -373,6 +379,26 @@ mod tests {
             }
             // In single precision a unit near its knot may be on the other side of it.
             assert!(close * 50 >= compared * 49, "{close} of {compared}");
+        }
+    }
+
+    #[test]
+    fn headroom_is_more_of_every_tenant() {
+        for monotone in [false, true] {
+            let model = model(monotone);
+            let cautious = model.with_headroom(0.15);
+            let mut rng = ChaCha8Rng::seed_from_u64(5);
+            for _ in 0..20 {
+                let server = synthetic::server(&mut rng);
+                let more: Vec<Load> =
+                    server.iter().map(|load| Load { instances: 1.15 * load.instances, ..*load }).collect();
+                let (found, expected) = (cautious.log_times(&server).unwrap(), model.log_times(&more).unwrap());
+                for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+                    assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+                }
+                let plain = model.log_times(&server).unwrap();
+                assert!(!monotone || found.iter().flatten().zip(plain.iter().flatten()).all(|(c, p)| c >= p));
+            }
         }
     }
 

@@ -118,16 +118,16 @@ impl Default for DeepSetsParams {
 impl DeepSetsParams {
     fn check(&self) -> Result<()> {
         self.shape.check()?;
-        let positive = |name, value: f64, most: f64| {
-            let required = "finite and above 0, and a share at most 1";
+        let check = |name, value: f64, most: f64, required| {
             let fits = value.is_finite() && value > 0.0 && value <= most;
             if fits { Ok(()) } else { Err(Error::InvalidOption { name, value, required }) }
         };
-        positive("epochs", self.epochs as f64, f64::INFINITY)?;
-        positive("batch", self.batch as f64, f64::INFINITY)?;
-        positive("rate", self.rate, f64::INFINITY)?;
-        positive("share", self.share, 1.0)?;
-        positive("clip", self.clip, f64::INFINITY)
+        let positive = |name, value: f64| check(name, value, f64::INFINITY, "finite and above 0");
+        positive("epochs", self.epochs as f64)?;
+        positive("batch", self.batch as f64)?;
+        positive("rate", self.rate)?;
+        check("share", self.share, 1.0, "above 0 and at most 1")?;
+        positive("clip", self.clip)
     }
 }
 
@@ -166,6 +166,10 @@ pub fn train_deep_sets(
             let rate = if params.cosine { cosine(params.rate, step, 100.min(steps), steps) } else { params.rate };
             loss += trainer.step(batch, rate as f32, weight as f32);
             step += 1;
+        }
+        // What was best before the weights were lost is kept, if there is any.
+        if !trainer.parameters.iter().all(|weight| weight.is_finite()) {
+            break;
         }
         let model = trainer.model()?;
         let error = median_error(&model, &validation)?;

@@ -124,6 +124,7 @@ pub fn train_server_state(
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed ^ 0x5eed);
     let validation: Vec<&RunSample> = validation.iter().map(|run| &set.runs[*run]).collect();
     let every = params.steps.div_ceil(params.checks);
+    let mut since = 0;
     let mut order: Vec<usize> = Vec::new();
     let mut history = Vec::new();
     let mut best: Option<(f64, ServerState)> = None;
@@ -141,18 +142,23 @@ pub fn train_server_state(
         }
         let rate = cosine(params.rate, step, params.warm_up.min(params.steps), params.steps);
         loss += trainer.step(&batch, rate as f32);
+        since += 1;
         let done = step + 1;
         if done % every == 0 || done == params.steps {
+            // What was best before the weights were lost is kept, if there is any.
+            if !trainer.parameters.iter().all(|weight| weight.is_finite()) {
+                break;
+            }
             let model = trainer.model()?;
             let error = median_error(&model, &validation)?;
             let progress = Progress {
                 seed: params.seed,
                 step: done,
                 steps: params.steps,
-                train_loss: loss / every as f64,
+                train_loss: loss / f64::from(since),
                 validation_error: error,
             };
-            loss = 0.0;
+            (loss, since) = (0.0, 0);
             history.push(progress);
             let stop = observer.on_progress(&progress).is_break();
             let better = best.as_ref().is_none_or(|(least, _)| error.is_none_or(|error| error < *least));
@@ -203,8 +209,7 @@ pub struct ServerStateTrainer<'a> {
     runs: Vec<Range<usize>>,
     request: Mlp,
     head: Mlp,
-    /// Where the embeddings start; (apps, embedding).
-    embedding: usize,
+    /// The embeddings, (apps, embedding), then both networks.
     parameters: Vec<f32>,
     gradient: Vec<f32>,
     /// Where a weight may not be negative (+1) or positive (−1), and its index.
@@ -304,7 +309,6 @@ impl<'a> ServerStateTrainer<'a> {
             runs,
             request,
             head,
-            embedding: 0,
             parameters,
             gradient: vec![0.0; count],
             signs,
@@ -389,7 +393,7 @@ impl<'a> ServerStateTrainer<'a> {
         for (i, row) in rows().enumerate() {
             let row = &self.rows[row];
             let input = self.inputs.row_mut(i);
-            input[..e].copy_from_slice(&self.parameters[self.embedding + row.app * e..][..e]);
+            input[..e].copy_from_slice(&self.parameters[row.app * e..][..e]);
             input[e..e + 2].copy_from_slice(&row.rate);
         }
         self.request.forward(&self.parameters, &self.inputs, &mut self.request_trace);
@@ -448,7 +452,7 @@ impl<'a> ServerStateTrainer<'a> {
         let mut i = 0;
         for run in batch {
             for row in &self.rows[self.runs[*run].clone()] {
-                let to = &mut self.gradient[self.embedding + row.app * e..][..e];
+                let to = &mut self.gradient[row.app * e..][..e];
                 for (to, from) in to.iter_mut().zip(self.input_gradient.row(i)) {
                     *to += from;
                 }
@@ -460,7 +464,7 @@ impl<'a> ServerStateTrainer<'a> {
 
     fn model(&self) -> Result<ServerState> {
         let shape = self.params.shape.clone();
-        let at = |(app, k)| f64::from(self.parameters[self.embedding + app * shape.embedding + k]);
+        let at = |(app, k)| f64::from(self.parameters[app * shape.embedding + k]);
         let embedding = Array2::from_shape_fn((self.apps.len(), shape.embedding), at);
         let request = self.request.network(&self.parameters)?;
         let head = self.head.network(&self.parameters)?;
@@ -529,6 +533,15 @@ mod tests {
             // ReLUs have kinks: a few differences reach over one.
             assert!(compared > 40 && apart.len() * 20 < compared, "{compared} {apart:?}");
         }
+    }
+
+    #[test]
+    fn weights_that_grow_beyond_all_numbers_are_said() {
+        let set = synthetic::training_set(20, 0.0, 1);
+        let runs: Vec<usize> = (0..20).collect();
+        let params = ServerStateParams { rate: 1e37, warm_up: 0, ..params(false, 200) };
+        let refused = train_server_state(&set, &runs, &[], &params, None, &mut ()).unwrap_err();
+        assert!(matches!(refused, Error::Diverged { .. }), "{refused}");
     }
 
     #[test]

@@ -282,9 +282,8 @@ impl Chain {
             let layer = Dense::new(before, bias_before, Activation::Identity).map_err(|error| error.to_string())?;
             self.layers.push(layer);
         }
-        let given = self.layers.last().map(Dense::outputs);
-        if given.is_some_and(|given| given != weights.ncols()) {
-            return Err(format!("takes {} figures, but {given:?} are given", weights.ncols()));
+        if let Some(given) = self.layers.last().map(Dense::outputs).filter(|given| *given != weights.ncols()) {
+            return Err(format!("takes {} figures, but {given} are given", weights.ncols()));
         }
         self.affine = Some((weights, bias));
         Ok(())

@@ -1,12 +1,16 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::placement::filling::{Filling, Interference, Solution, Tree, TreeParams, improve, interference_of};
+use crate::placement::certificate::{GroupProof, InequalityProof};
+use crate::placement::filling::{
+    Filling, Inequality, Interference, Solution, Tree, TreeParams, applicable, improve, interference_of,
+};
 use crate::placement::group::Group;
 use crate::placement::{Placement, Problem};
 use crate::{Limits, Method, Result};
@@ -25,6 +29,10 @@ pub(super) struct Class<'p> {
     pub(super) most: f64,
     /// Payment of each item.
     payments: Vec<f64>,
+    /// What pricing has proved.
+    inequalities: Vec<Arc<Inequality>>,
+    /// Their proofs, if they are kept.
+    pub(super) proofs: Vec<InequalityProof>,
 }
 
 /// What a group is priced with.
@@ -42,8 +50,10 @@ pub(super) struct Pricing<'a> {
 
 /// Iterations of local search from one filling on.
 const LOCAL_ITERATIONS: u64 = 60;
-/// Fillings from which it starts.
+/// Fillings from which it starts, at least: with as many servers as there are, as many fillings are wanted.
 const STARTS: usize = 4;
+/// Inequalities that a pricing knows, the latest.
+const INEQUALITIES: usize = 48;
 
 impl<'p> Class<'p> {
     pub(super) fn new(problem: &'p Problem<'_>, kind: usize, server: usize) -> Result<Self> {
@@ -56,7 +66,8 @@ impl<'p> Class<'p> {
         let payments = filling.profits.clone();
         let most = payments.iter().filter(|payment| **payment > 0.0).sum::<f64>() + 1.0;
         let (servers, pool, known) = (vec![server], Vec::new(), HashSet::new());
-        Ok(Self { servers, requests, interference, filling, pool, known, most, payments })
+        let (inequalities, proofs) = (Vec::new(), Vec::new());
+        Ok(Self { servers, requests, interference, filling, pool, known, most, payments, inequalities, proofs })
     }
 
     /// The item of a request.
@@ -91,10 +102,10 @@ impl<'p> Class<'p> {
 
     /// Fillings of a group of more profit than `most`, by local search from the best that are known.
     pub(super) fn generate(&self, group: &Group, prices: &[f64], most: f64, seed: u64) -> Result<Vec<Vec<u32>>> {
-        let filling = group.bound(self.filling.with_profits(self.reduced(prices)));
+        let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut found = Vec::new();
-        for (_, start) in self.ranked(group, &filling).into_iter().take(STARTS) {
+        for (_, start) in self.ranked(group, &filling).into_iter().take(STARTS.max(group.servers)) {
             let improved = improve(&filling, &*self.interference, start, LOCAL_ITERATIONS, &mut rng);
             let profit = filling.profit(&improved);
             if profit > most + 1e-6 * most.abs().max(1.0)
@@ -120,12 +131,34 @@ impl<'p> Class<'p> {
         Ok(projected)
     }
 
+    /// Takes in what was proved of a group's fillings at prices; a bound on them, and its proof if that is kept.
+    pub(super) fn learn(
+        &mut self,
+        group: &Group,
+        prices: &[f64],
+        solution: &Solution,
+        keep: bool,
+    ) -> (f64, Option<GroupProof>) {
+        let proof = keep.then(|| GroupProof::of(solution, &self.filling));
+        if solution.bound < 0.0 {
+            // Nothing pays less than its price, so a group whose best filling would has none.
+            return (if group.is_forced() { f64::NEG_INFINITY } else { 0.0 }, proof);
+        }
+        let (position, limit) = (self.inequalities.len(), GroupProof::limit(solution.bound));
+        let (least, most) = (group.least.clone(), group.most.clone());
+        self.inequalities.push(Arc::new(Inequality { position, profits: self.reduced(prices), limit, least, most }));
+        self.proofs.extend(proof.map(|proof| InequalityProof::of(prices, group, proof)));
+        (limit, keep.then(|| GroupProof::by_inequality(position, limit, &self.filling)))
+    }
+
     /// The best filling of a group at prices, and a bound on it.
     pub(super) fn price(&self, group: &Group, pricing: &Pricing<'_>, seed: u64) -> Result<Solution> {
         let Pricing { prices, slack, time, workers, keep, stop } = *pricing;
-        let filling = group.bound(self.filling.with_profits(self.reduced(prices)));
-        let mut known = self.ranked(group, &filling).first().map(|(_, pieces)| (*pieces).clone());
-        if known.is_none() && self.interference.holds(&group.least)? && self.filling.fits(&group.least) {
+        let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
+        let filling = filling.knowing(applicable(&self.inequalities, &group.least, &group.most, INEQUALITIES));
+        let admitted = self.pool.iter().filter(|pieces| group.admits(pieces));
+        let mut known = admitted.max_by(|a, b| filling.profit(a).total_cmp(&filling.profit(b))).cloned();
+        if known.is_none() && self.filling.fits(&group.least) && self.interference.holds(&group.least)? {
             known = Some(group.least.clone());
         }
         if let Some(best) = &known {

@@ -135,19 +135,22 @@ struct Run<'p, 'a> {
 /// Share of the time for the first plan.
 const FIRST_SHARE: f64 = 0.12;
 /// Share of the time for local search before the first pricing.
-const FIRST_FILLINGS_SHARE: f64 = 0.12;
+const FIRST_FILLINGS_SHARE: f64 = 0.25;
 /// Share of the time for local search between two pricings.
 const LATER_FILLINGS_SHARE: f64 = 0.02;
 /// Share of what time is left that is spent on plans after prices have been found.
-const PLAN_SHARE: f64 = 0.15;
+const PLAN_SHARE: f64 = 0.3;
 /// Share of the time after which known fillings are put together.
 const PLAN_EVERY: f64 = 0.15;
 /// Weight of the best prices in smoothed ones.
 const SMOOTHING: f64 = 0.5;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
 const IDLE_ROUNDS: [usize; 2] = [10, 2];
-/// Share of the time that one pricing may take.
+/// Share of the time that one pricing may take of a part.
 const PRICING_SHARE: f64 = 0.1;
+/// Of the whole for each server, and at most: the more servers, the less branching adds to what the first prices prove.
+const FIRST_PRICING_SHARE: f64 = 0.05;
+const MOST_PRICING_SHARE: f64 = 0.5;
 /// Pricings of a part that cannot be closed.
 const PART_PRICINGS: usize = 2;
 /// Pricings of a part that may be closed.
@@ -155,11 +158,18 @@ const CLOSING_PRICINGS: usize = 12;
 /// Share of what a bound misses of the value of its prices that the next pricing may miss.
 const MISSING: f64 = 0.15;
 /// Share of the gap that a pricing may miss, at least and at most: the more, the sooner it is done.
-const COARSENESS: [f64; 2] = [0.02, 0.3];
+const COARSENESS: [f64; 2] = [0.1, 0.3];
 /// Share of the gap that better prices must promise, or branching does more.
-const TAIL: f64 = 0.04;
+const TAIL: f64 = 0.2;
+/// The same of a part that cannot be closed, or it is parted without being priced.
+const PART_TAIL: f64 = 0.3;
 /// Branchings that are tried.
-const CANDIDATES: usize = 8;
+const CANDIDATES: usize = 40;
+/// Of these the ones that are looked at closely, and the share of the time for each half of one.
+const FINALISTS: usize = 4;
+const LOOK_SHARE: f64 = 0.0005;
+/// Share of the time that looking for a branching may take.
+const BRANCHING_SHARE: f64 = 0.02;
 /// How often an observer is asked.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -238,7 +248,7 @@ impl<'p, 'a> Run<'p, 'a> {
         let groups: Vec<Group> =
             groups.map(|(c, class)| Group::whole(c, class.servers.len(), class.requests.len())).collect();
         let mut root = Part { groups, bound: self.bound, prices: None, record: self.records.enter() };
-        let trivial = root.groups.iter().map(|_| GroupProof::at_full_prices()).collect();
+        let trivial = root.groups.iter().map(|group| (group.class, GroupProof::at_full_prices())).collect();
         self.records.prove(root.record, root.bound, self.payments.clone(), trivial);
         self.tighten(&mut root, observer)?;
         self.close_or_open(root);
@@ -251,7 +261,9 @@ impl<'p, 'a> Run<'p, 'a> {
                 self.put_together(since.mul_f64(PLAN_SHARE), observer)?;
             }
         }
-        Ok(match (self.is_stopped, self.is_closed()) {
+        // Out of parts, what is closed is proved.
+        let is_closed = self.is_closed() || self.open.is_empty() && !self.is_over();
+        Ok(match (self.is_stopped, is_closed) {
             (_, true) if self.params.gap > Limits::default().gap * 10.0 => Termination::GapReached,
             (_, true) => Termination::Optimal,
             (true, _) => Termination::Interrupted,
@@ -277,8 +289,11 @@ impl<'p, 'a> Run<'p, 'a> {
 
     /// Parts a part in two.
     fn halve(&mut self, part: Part, observer: Observer<'_>) -> Result<()> {
-        let Some((request, group)) = self.branching(&part)? else {
-            // One placement, which pricing has looked at.
+        let branching = self.branching(&part, observer)?;
+        let Some((request, group)) = branching else {
+            // One placement: at its own prices its bound is what it is worth.
+            let mut part = Part { prices: None, ..part };
+            self.tighten(&mut part, observer)?;
             self.closed = self.closed.max(part.bound);
             self.update_bound(f64::NEG_INFINITY);
             return Ok(());
@@ -309,7 +324,7 @@ impl<'p, 'a> Run<'p, 'a> {
     }
 
     /// The request and the group to branch on: of some that the best mixture is undecided about, the one whose halves are worth least.
-    fn branching(&mut self, part: &Part) -> Result<Option<(usize, usize)>> {
+    fn branching(&mut self, part: &Part, observer: Observer<'_>) -> Result<Option<(usize, usize)>> {
         let mut master = Master::new(&self.payments, &self.classes, &part.groups);
         let dual = master.solve(&self.classes, &part.groups);
         let weights = master.weights();
@@ -328,7 +343,6 @@ impl<'p, 'a> Run<'p, 'a> {
             }
         }
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-        candidates.truncate(CANDIDATES);
         let active: Vec<Vec<Vec<u32>>> = (0..self.classes.len())
             .map(|c| {
                 let of_class = weights.iter().filter(|(row, _)| part.groups[row.group].class == c);
@@ -336,23 +350,30 @@ impl<'p, 'a> Run<'p, 'a> {
             })
             .collect();
         let cutoff = self.cutoff();
-        let mut best: Option<(f64, usize, usize)> = None;
-        for (_, request, g) in candidates {
-            let mut score = 1.0;
-            for runs in [true, false] {
-                let Some(groups) = split(&part.groups, g, &|class| self.classes[class].item_of(request), runs) else {
-                    continue;
-                };
-                self.project(&groups, &active)?;
-                let value = Master::new(&self.payments, &self.classes, &groups).solve(&self.classes, &groups).value;
-                let gain = (dual.value - value.max(cutoff)) / (dual.value - cutoff).max(1e-9);
-                score *= gain.clamp(0.0, 1.0) + 1e-3;
+        let start = Instant::now();
+        // What known fillings promise of all, then, with fillings that are looked for, of the best ones.
+        for (many, time) in [(CANDIDATES, Duration::ZERO), (FINALISTS, self.params.time.mul_f64(LOOK_SHARE))] {
+            candidates.truncate(many);
+            candidates.iter_mut().for_each(|(score, ..)| *score = 0.0);
+            for (score, request, g) in &mut candidates {
+                if start.elapsed() > self.params.time.mul_f64(BRANCHING_SHARE) {
+                    break;
+                }
+                *score = 1.0;
+                for runs in [true, false] {
+                    let of = |class: usize| self.classes[class].item_of(*request);
+                    let Some(groups) = split(&part.groups, *g, &of, runs) else { continue };
+                    self.project(&groups, &active)?;
+                    let mut master = Master::new(&self.payments, &self.classes, &groups);
+                    let half = Part { groups, bound: part.bound, prices: None, record: usize::MAX };
+                    let value = self.generate(&half, &mut master, time, observer)?.value;
+                    let gain = (dual.value - value.max(cutoff)) / (dual.value - cutoff).max(1e-9);
+                    *score *= gain.clamp(0.0, 1.0) + 1e-3;
+                }
             }
-            if best.is_none_or(|(most, ..)| score > most) {
-                best = Some((score, request, g));
-            }
+            candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
         }
-        Ok(best.map(|(_, request, group)| (request, group)))
+        Ok(candidates.first().map(|(_, request, group)| (*request, *group)))
     }
 
     /// Takes into the pools what comes near to fillings and groups admit.
@@ -384,6 +405,7 @@ impl<'p, 'a> Run<'p, 'a> {
             let may_close = dual.value <= self.cutoff();
             let most = if may_close { CLOSING_PRICINGS } else { PART_PRICINGS };
             if own < f64::INFINITY && !may_close && missing < (1.5 * self.coarseness).max(TAIL) * gap
+                || !is_root && !may_close && missing < PART_TAIL * gap
                 || !is_root && pricing >= most
             {
                 break;
@@ -398,10 +420,11 @@ impl<'p, 'a> Run<'p, 'a> {
             let solutions = self.price(part, &dual, &at, observer)?;
             self.pricings += 1;
             let mut bound: f64 = at.iter().sum();
+            let mut proofs = Vec::new();
             for (group, solution) in part.groups.iter().zip(&solutions) {
-                // Nothing pays less than its price, so a group whose best filling would has none.
-                let none = if group.is_forced() { f64::NEG_INFINITY } else { 0.0 };
-                bound += group.servers as f64 * if solution.bound < 0.0 { none } else { solution.bound };
+                let (limit, proof) = self.classes[group.class].learn(group, &at, solution, self.params.certificate);
+                bound += group.servers as f64 * limit;
+                proofs.extend(proof.map(|proof| (group.class, proof)));
                 self.nodes += solution.nodes;
             }
             let improved = bound < own;
@@ -409,11 +432,6 @@ impl<'p, 'a> Run<'p, 'a> {
                 own = bound;
                 part.bound = part.bound.min(bound);
                 if self.params.certificate {
-                    let priced = part.groups.iter().zip(&solutions);
-                    let of = |(group, solution): (&Group, &Solution)| {
-                        GroupProof::of(solution, self.classes[group.class].interference.dimension())
-                    };
-                    let proofs = priced.map(of).collect();
                     self.records.prove(part.record, bound, at.clone(), proofs);
                 }
                 part.prices = Some(at);
@@ -485,11 +503,16 @@ impl<'p, 'a> Run<'p, 'a> {
             room if room >= 0.0 => 0.9 * room,
             _ => (MISSING * missing).max(self.coarseness * (part.bound - cutoff)).max(0.0),
         };
+        let pricing_share = if part.record == 0 {
+            (FIRST_PRICING_SHARE * servers as f64).clamp(PRICING_SHARE, MOST_PRICING_SHARE)
+        } else {
+            PRICING_SHARE
+        };
         let stop = AtomicBool::new(false);
         let pricing = Pricing {
             prices,
             slack: share / servers as f64,
-            time: self.left().min(self.params.time.mul_f64(PRICING_SHARE)),
+            time: self.left().min(self.params.time.mul_f64(pricing_share)),
             workers: (self.params.workers / part.groups.len()).max(1),
             keep: self.params.certificate,
             stop: &stop,
@@ -519,11 +542,12 @@ impl<'p, 'a> Run<'p, 'a> {
     /// What proves the bound, if it was to be kept.
     fn certificate(&self) -> Option<Certificate> {
         let parts = self.params.certificate.then(|| self.records.proof(self.bound))??;
-        let classes = self
-            .classes
-            .iter()
-            .map(|class| ClassBasis::of(&self.problem.instance().servers[class.servers[0]].name, &*class.interference));
-        Some(Certificate { bound: self.bound, classes: classes.collect(), parts })
+        let of = |class: &Class<'_>| {
+            let server = &self.problem.instance().servers[class.servers[0]].name;
+            ClassBasis { inequalities: class.proofs.clone(), ..ClassBasis::of(server, &*class.interference) }
+        };
+        let sizes: Vec<_> = self.classes.iter().map(|class| (class.filling.dimension, class.filling.items())).collect();
+        Some(Certificate::of(self.bound, self.classes.iter().map(of).collect(), &sizes, parts))
     }
 }
 

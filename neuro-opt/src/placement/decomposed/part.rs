@@ -44,6 +44,8 @@ struct Record {
     bound: f64,
     prices: Vec<f64>,
     groups: Vec<GroupProof>,
+    /// The class of each group.
+    classes: Vec<usize>,
     /// Request, group, and the records of the halves.
     branching: Option<(usize, usize, [usize; 2])>,
 }
@@ -51,15 +53,22 @@ struct Record {
 impl Records {
     /// A new part; its position.
     pub(super) fn enter(&mut self) -> usize {
-        self.0.push(Record { bound: f64::INFINITY, prices: Vec::new(), groups: Vec::new(), branching: None });
+        self.0.push(Record {
+            bound: f64::INFINITY,
+            prices: Vec::new(),
+            groups: Vec::new(),
+            classes: Vec::new(),
+            branching: None,
+        });
         self.0.len() - 1
     }
 
     /// A part has another bound, which is kept if it is better.
-    pub(super) fn prove(&mut self, record: usize, bound: f64, prices: Vec<f64>, groups: Vec<GroupProof>) {
+    pub(super) fn prove(&mut self, record: usize, bound: f64, prices: Vec<f64>, groups: Vec<(usize, GroupProof)>) {
         let record = &mut self.0[record];
         if bound < record.bound {
-            (record.bound, record.prices, record.groups) = (bound, prices, groups);
+            (record.bound, record.prices) = (bound, prices);
+            (record.classes, record.groups) = groups.into_iter().unzip();
         }
     }
 
@@ -68,25 +77,25 @@ impl Records {
         self.0[record].branching = Some((request, group, halves));
     }
 
-    /// What proves `bound`, if everything was kept.
-    pub(super) fn proof(&self, bound: f64) -> Option<Vec<PartProof>> {
+    /// What proves `bound`, and the class of each group, if everything was kept.
+    pub(super) fn proof(&self, bound: f64) -> Option<Vec<(PartProof, Vec<usize>)>> {
         let mut parts = Vec::new();
         self.take(0, bound + 1e-9 * bound.abs(), &mut parts)?;
         Some(parts)
     }
 
-    fn take(&self, place: usize, bound: f64, parts: &mut Vec<PartProof>) -> Option<usize> {
+    fn take(&self, place: usize, bound: f64, parts: &mut Vec<(PartProof, Vec<usize>)>) -> Option<usize> {
         let record = self.0.get(place)?;
         let own = parts.len();
         if record.bound <= bound {
             let (prices, groups) = (record.prices.clone(), record.groups.clone());
-            parts.push(PartProof { branching: None, prices, groups });
+            parts.push((PartProof { branching: None, prices, groups }, record.classes.clone()));
             return Some(own);
         }
         let (request, group, [runs, runs_not]) = record.branching?;
-        parts.push(PartProof { branching: None, prices: Vec::new(), groups: Vec::new() });
+        parts.push((PartProof { branching: None, prices: Vec::new(), groups: Vec::new() }, Vec::new()));
         let halves = [self.take(runs, bound, parts)?, self.take(runs_not, bound, parts)?];
-        parts[own].branching = Some(Branching { request, group, halves });
+        parts[own].0.branching = Some(Branching { request, group, halves });
         Some(own)
     }
 }

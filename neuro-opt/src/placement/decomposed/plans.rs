@@ -14,6 +14,8 @@ use crate::{Observer, Progress, Result};
 
 /// Share of the time without a better plan after which a search for plans ends.
 const PATIENCE: f64 = 0.02;
+/// Share of the time for plans that a dive may take.
+const DIVE_SHARE: f64 = 0.4;
 
 impl Run<'_, '_> {
     /// Takes what a master mixes as a plan if it is no mixture, and better.
@@ -80,14 +82,55 @@ impl Run<'_, '_> {
 
     /// A plan out of the fillings that are known, then a search from it on, and from the best plan.
     pub(super) fn put_together(&mut self, time: Duration, observer: Observer<'_>) -> Result<()> {
-        let placement = self.combine(time.mul_f64(0.5))?;
-        let best = self.placement.clone();
-        self.plan(placement, time.mul_f64(0.25), observer)?;
-        if !self.is_stopped {
-            self.plan(best, time.mul_f64(0.25), observer)?;
+        let dived = self.dive(time.mul_f64(DIVE_SHARE), observer)?;
+        self.plan(dived, time.mul_f64(0.15), observer)?;
+        if !self.is_over() {
+            let placement = self.combine(time.mul_f64(0.3))?;
+            let best = if self.problem.revenue(&placement) > self.revenue { placement } else { self.placement.clone() };
+            self.plan(best, time.mul_f64(0.15), observer)?;
         }
         self.planned_at = self.start.elapsed();
         Ok(())
+    }
+
+    /// A plan by settling one server after another: what the best mixture has most of goes on a server, what is in it on no other, and
+    /// local search looks for fillings of the rest anew (column generation in a dive, as in R. Sadykov et al., "Primal heuristics for
+    /// branch and price", INFORMS Journal on Computing 31(2), 2019, doi:10.1287/ijoc.2018.0822).
+    fn dive(&mut self, time: Duration, observer: Observer<'_>) -> Result<Placement> {
+        let end = self.start.elapsed() + time;
+        let mut placement: Placement = vec![None; self.payments.len()];
+        let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
+        let mut part = Part { groups: self.whole().0, bound: self.bound, prices: None, record: usize::MAX };
+        let mut mixed: Vec<Vec<Vec<u32>>> = vec![Vec::new(); self.classes.len()];
+        while !part.groups.is_empty() && !self.is_over() && self.start.elapsed() < end {
+            self.project(&part.groups, &mixed)?;
+            let mut master = Master::new(&self.payments, &self.classes, &part.groups);
+            let left: usize = part.groups.iter().map(|group| group.servers).sum();
+            let time = end.saturating_sub(self.start.elapsed()) / left as u32;
+            self.generate(&part, &mut master, time, observer)?;
+            let weights = master.weights();
+            let Some((Row { group, filling }, _)) = weights.first().copied() else { break };
+            mixed.iter_mut().for_each(Vec::clear);
+            for (row, _) in &weights {
+                let class = part.groups[row.group].class;
+                mixed[class].push(self.classes[class].pool[row.filling].clone());
+            }
+            let c = part.groups[group].class;
+            let Some(server) = free[c].pop() else { break };
+            let held = self.classes[c].requests.iter().zip(&self.classes[c].pool[filling]);
+            let held: Vec<usize> = held.filter(|(_, x)| **x > 0).map(|(r, _)| *r).collect();
+            for request in held {
+                placement[request] = Some(server);
+                for group in &mut part.groups {
+                    if let Some(item) = self.classes[group.class].item_of(request) {
+                        group.most[item] = 0;
+                    }
+                }
+            }
+            part.groups[group].servers -= 1;
+            part.groups.retain(|group| group.servers > 0);
+        }
+        Ok(placement)
     }
 
     /// All servers by their classes, and what the master says of them.
@@ -136,7 +179,7 @@ impl Run<'_, '_> {
         }
         model.optimise(crate::Sense::Maximise, objective)?;
         let solution = Cbc.solve(&model, &SolveOptions { time: Some(time), plain: true, ..SolveOptions::default() })?;
-        let Some(values) = solution.values else { return self.dive(&master) };
+        let Some(values) = solution.values else { return self.round(&master) };
         let mut placement: Placement = vec![None; self.payments.len()];
         let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
         for (z, c, pieces) in chosen {
@@ -154,11 +197,11 @@ impl Run<'_, '_> {
     #[cfg(not(feature = "cbc"))]
     fn combine(&mut self, _: Duration) -> Result<Placement> {
         let (_, master, _) = self.whole();
-        self.dive(&master)
+        self.round(&master)
     }
 
     /// Fillings by their weights in the master, each on a server that is free, without the requests that are placed already.
-    fn dive(&self, master: &Master) -> Result<Placement> {
+    fn round(&self, master: &Master) -> Result<Placement> {
         let mut placement: Placement = vec![None; self.payments.len()];
         let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
         // Of the whole, groups are classes.

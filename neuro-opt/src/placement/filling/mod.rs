@@ -16,6 +16,7 @@
 //! hold, fail or are open, and gives a line a·y + c below each open prediction; the relaxation is a linear program of memory, box and
 //! those lines.
 
+mod inequality;
 mod interference;
 mod local;
 mod reach;
@@ -25,12 +26,15 @@ mod shared_state;
 mod tenant_networks;
 mod tree;
 
+use std::sync::Arc;
+
 use neuro_profiler::Model;
 
 use crate::placement::Problem;
 use crate::placement::occupancy::MEMORY_TOLERANCE_GB;
 use crate::{Method, Result};
 
+pub(crate) use inequality::{Inequality, applicable};
 pub(crate) use interference::{Interference, Judgement, Line, Promise, Verdict};
 pub(crate) use local::improve;
 pub(crate) use reach::Reach;
@@ -82,6 +86,8 @@ pub(crate) struct Filling {
     pub(crate) contributions: Vec<f64>,
     /// By coordinate the items that raise it and those that lower it, most per GB first.
     orders: Vec<[Vec<u32>; 2]>,
+    /// What is known of all fillings besides.
+    pub(crate) inequalities: Vec<Arc<Inequality>>,
 }
 
 /// By how much a figure of y may be off, in units of the largest it can be: boxes are wider by that.
@@ -110,7 +116,17 @@ impl Filling {
         });
         let orders = orders.collect();
         let least = vec![0; profits.len()];
-        Self { profits, memory_gb, least, most, capacity_gb, dimension, contributions, orders }
+        Self {
+            profits,
+            memory_gb,
+            least,
+            most,
+            capacity_gb,
+            dimension,
+            contributions,
+            orders,
+            inequalities: Vec::new(),
+        }
     }
 
     /// Number of items.
@@ -155,6 +171,11 @@ impl Filling {
     /// Other bounds on pieces.
     pub(crate) fn within(self, least: &[u32], most: &[u32]) -> Self {
         Self { least: least.to_vec(), most: most.to_vec(), ..self }
+    }
+
+    /// With what is known of all its fillings.
+    pub(crate) fn knowing(self, inequalities: Vec<Arc<Inequality>>) -> Self {
+        Self { inequalities, ..self }
     }
 
     /// Other profits.

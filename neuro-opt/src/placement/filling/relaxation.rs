@@ -1,4 +1,4 @@
-use super::{Filling, Judgement, Promise, Region};
+use super::{Filling, Inequality, Judgement, Promise, Region};
 use crate::lp::{LpStatus, Simplex};
 
 /// A row of a relaxation.
@@ -10,6 +10,8 @@ pub(crate) enum RowKey {
     Coordinate(usize),
     /// The line below a prediction is at most its limit.
     Promise { item: usize, which: usize },
+    /// The inequality at this position among those of the class.
+    Inequality(usize),
 }
 
 /// What a node's relaxation says.
@@ -26,6 +28,8 @@ pub(super) struct Bounded {
 
 /// Promises taken in at a time.
 const CUTS: usize = 12;
+/// Inequalities taken in at a time.
+const INEQUALITIES: usize = 4;
 /// How far a solution may break a line before it is taken in.
 const BROKEN: f64 = 1e-6;
 
@@ -80,11 +84,63 @@ impl<'a> Relaxation<'a> {
         pieces
     }
 
-    /// Takes in the promises that are broken most; how many.
+    /// Takes in the rows that are broken most; how many.
+    pub(super) fn cut(&mut self, judgement: &Judgement, pieces: &[f64], y: &[f64]) -> usize {
+        self.cut_by_inequalities(pieces) + self.cut_by_promises(judgement, pieces, y)
+    }
+
+    fn cut_by_inequalities(&mut self, pieces: &[f64]) -> usize {
+        let filling = self.filling;
+        let known = filling.inequalities.iter().map(|known| (known.value(pieces) - known.limit, known));
+        let mut broken: Vec<_> = known
+            .filter(|(excess, known)| {
+                *excess > BROKEN * (1.0 + known.limit.abs()) && !self.rows.contains(&RowKey::Inequality(known.position))
+            })
+            .collect();
+        broken.sort_by(|a, b| b.0.total_cmp(&a.0));
+        broken.truncate(INEQUALITIES);
+        for (_, known) in &broken {
+            self.add_inequality(known);
+        }
+        broken.len()
+    }
+
+    fn add_inequality(&mut self, known: &Inequality) {
+        let row: Vec<f64> = self.free.iter().map(|item| known.profits[*item]).collect();
+        let fixed = (0..self.filling.items()).filter(|item| !self.region.is_free(*item));
+        let fixed: f64 = fixed.map(|item| f64::from(self.region.least[item]) * known.profits[item]).sum();
+        self.lp.add_row(&row, f64::NEG_INFINITY, known.limit - fixed + 1e-10);
+        self.rows.push(RowKey::Inequality(known.position));
+    }
+
+    /// Takes in those of these rows that there are.
+    pub(super) fn take(&mut self, judgement: &Judgement, rows: &[RowKey]) {
+        let filling = self.filling;
+        for row in rows {
+            match row {
+                RowKey::Memory | RowKey::Coordinate(_) => {}
+                RowKey::Promise { item, which } => {
+                    let is_it = |promise: &&Promise| promise.item == *item && promise.which == *which;
+                    judgement
+                        .open
+                        .iter()
+                        .find(is_it)
+                        .into_iter()
+                        .for_each(|promise| self.add_promise(judgement, promise));
+                }
+                RowKey::Inequality(position) => {
+                    let known = filling.inequalities.iter().find(|known| known.position == *position);
+                    known.into_iter().for_each(|known| self.add_inequality(known));
+                }
+            }
+        }
+    }
+
+    /// The promises.
     ///
     /// With n_i = x_i / u_i and M = max (a·y + c) − limit on the box, a·y + c + M·n_i ≤ limit + M, which is a·y + c ≤ limit at
     /// x_i = u_i and nothing at x_i = 0; where x_i ≥ 1 anyway M is 0.
-    pub(super) fn cut(&mut self, judgement: &Judgement, pieces: &[f64], y: &[f64]) -> usize {
+    fn cut_by_promises(&mut self, judgement: &Judgement, pieces: &[f64], y: &[f64]) -> usize {
         let value: Vec<f64> =
             judgement.lines.iter().map(|line| line.constant + crate::rounding::dot(&line.slope, y)).collect();
         let mut broken: Vec<(f64, Promise)> = Vec::new();

@@ -5,6 +5,7 @@ use ndarray::{Array1, Array2};
 use neuro_profiler::Model;
 use neuro_profiler::network::Network;
 use neuro_profiler::sla_index;
+use pulp::{Arch, Simd, WithSimd};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,6 +44,8 @@ pub(crate) struct SharedState<'p, 'a> {
 struct Layer {
     inputs: usize,
     weights: Vec<f64>,
+    /// in × out.
+    transposed: Vec<f64>,
     bias: Vec<f64>,
 }
 
@@ -114,7 +117,8 @@ impl<'p, 'a> SharedState<'p, 'a> {
         }
         let layers = model.head().layers().iter().enumerate().map(|(i, layer)| {
             let weights = if i == 0 { layer.weights().dot(&basis) } else { layer.weights().clone() };
-            Layer { inputs: layer.inputs(), weights: weights.iter().copied().collect(), bias: layer.bias().to_vec() }
+            let (transposed, weights) = (weights.t().iter().copied().collect(), weights.iter().copied().collect());
+            Layer { inputs: layer.inputs(), weights, transposed, bias: layer.bias().to_vec() }
         });
         let layers: Vec<Layer> = layers.collect();
         let unit_weights = unit_weights(&layers, &outputs);
@@ -133,18 +137,7 @@ impl<'p, 'a> SharedState<'p, 'a> {
     }
 
     fn forward(&self, y: &[f64]) -> Vec<f64> {
-        let mut x = y.to_vec();
-        for (i, layer) in self.layers.iter().enumerate() {
-            let mut next = layer.bias.clone();
-            for (next, row) in next.iter_mut().zip(layer.weights.chunks_exact(layer.inputs)) {
-                *next += crate::rounding::dot(row, &x);
-                if i + 1 < self.layers.len() {
-                    *next = next.max(0.0);
-                }
-            }
-            x = next;
-        }
-        x
+        Arch::new().dispatch(Forward { layers: &self.layers, y })
     }
 
     /// Lines of the hidden layers on a region, CROWN's.
@@ -211,6 +204,35 @@ impl<'p, 'a> SharedState<'p, 'a> {
             coefficients = before;
         }
         (coefficients, constant)
+    }
+}
+
+/// A pass through the layers: what is off costs nothing.
+struct Forward<'a> {
+    layers: &'a [Layer],
+    y: &'a [f64],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f64> {
+        let mut x = self.y.to_vec();
+        for (i, layer) in self.layers.iter().enumerate() {
+            let mut next = layer.bias.clone();
+            for (x, column) in x.iter().zip(layer.transposed.chunks_exact(layer.bias.len())) {
+                // Units that are off, but never the input.
+                if i == 0 || *x > 0.0 {
+                    next.iter_mut().zip(column).for_each(|(next, weight)| *next += x * weight);
+                }
+            }
+            if i + 1 < self.layers.len() {
+                next.iter_mut().for_each(|next| *next = next.max(0.0));
+            }
+            x = next;
+        }
+        x
     }
 }
 

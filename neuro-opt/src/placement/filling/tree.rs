@@ -89,13 +89,10 @@ struct Node {
     region: Region,
     /// Pieces, fractions among them.
     pieces: Vec<f64>,
-    /// By how much the promises of each item fail there.
-    excess: Vec<f64>,
     /// Verdicts, phases and looseness there.
     judgement: Judgement,
-    /// What y reaches.
-    low: Vec<f64>,
-    high: Vec<f64>,
+    /// The rows that its bound rests on: its halves' will rest on them too.
+    rows: Vec<RowKey>,
 }
 
 /// A region, looked at.
@@ -183,7 +180,7 @@ impl<'a> Tree<'a> {
     /// The profiler cannot predict a filling.
     pub(crate) fn run(self, observer: Observer<'_>) -> Result<Solution> {
         let threshold = self.threshold(&self.lock());
-        let root = self.evaluate(Region::whole(self.filling), &Judgement::default(), f64::INFINITY, threshold)?;
+        let root = self.evaluate(Region::whole(self.filling), &Judgement::default(), &[], f64::INFINITY, threshold)?;
         self.lock().enter(root, 0, self.params.keep);
         if self.params.workers <= 1 {
             let mut last = Instant::now();
@@ -339,7 +336,14 @@ impl<'a> Tree<'a> {
     }
 
     /// Looks at a region within one of this bound.
-    fn evaluate(&self, mut region: Region, outer: &Judgement, within: f64, threshold: f64) -> Result<Evaluated> {
+    fn evaluate(
+        &self,
+        mut region: Region,
+        outer: &Judgement,
+        rows: &[RowKey],
+        within: f64,
+        threshold: f64,
+    ) -> Result<Evaluated> {
         let none = f64::NEG_INFINITY;
         let closed =
             |duals, own_bound, cut_off| Ok(Evaluated { bound: none, own_bound, duals, threshold, cut_off, node: None });
@@ -353,7 +357,7 @@ impl<'a> Tree<'a> {
             self.offer(&region.least)?;
             return closed(Vec::new(), if holds { self.filling.profit(&region.least) } else { none }, none);
         }
-        let relaxed = self.relax(&region, &judgement, threshold);
+        let relaxed = self.relax(&region, &judgement, rows, threshold);
         let bound = relaxed.bound.min(within);
         if bound <= threshold {
             return closed(relaxed.duals, relaxed.bound, bound);
@@ -374,26 +378,23 @@ impl<'a> Tree<'a> {
             self.offer(&region.least)?;
             return closed(relaxed.duals, relaxed.bound, cut_off);
         }
-        let y = self.filling.coordinates(&relaxed.pieces);
-        let mut excess = Vec::new();
-        self.interference.excess(&relaxed.pieces, &y, &mut excess);
-        self.round(&relaxed.pieces)?;
-        let (low, high) = Reach::new(self.filling, &region).sides();
-        judgement.lines.clear();
-        judgement.open.clear();
-        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, excess, judgement, low, high }));
+        judgement.lines = Vec::new();
+        judgement.open = Vec::new();
+        let rows = relaxed.duals.iter().map(|(row, _)| *row).collect();
+        let node = Some(Box::new(Node { region, pieces: relaxed.pieces, judgement, rows }));
         Ok(Evaluated { bound, own_bound: relaxed.bound, duals: relaxed.duals, threshold, cut_off, node })
     }
 
     /// Cuts a node where its halves' bounds are smallest, of some places that look good.
     fn cut(&self, open: &Open, threshold: f64) -> Result<(Branch, [Evaluated; 2])> {
+        self.round(&open.node.pieces)?;
         let mut best: Option<(f64, Branch, [Evaluated; 2])> = None;
         for branch in self.candidates(&open.node) {
             let half = |upper| {
                 let mut region = open.node.region.clone();
                 // A cut inside the region leaves both halves something; what it does not, settling finds.
                 region.cut(branch, upper);
-                self.evaluate(region, &open.node.judgement, open.bound, threshold)
+                self.evaluate(region, &open.node.judgement, &open.node.rows, open.bound, threshold)
             };
             let halves = [half(false)?, half(true)?];
             let size = |half: &Evaluated| match half.node {
@@ -417,10 +418,12 @@ impl<'a> Tree<'a> {
     /// are promised in vain.
     fn candidates(&self, node: &Node) -> Vec<Branch> {
         let (filling, region) = (self.filling, &node.region);
+        let mut excess = Vec::new();
+        self.interference.excess(&node.pieces, &filling.coordinates(&node.pieces), &mut excess);
         let mut candidates = Vec::new();
         let fraction = |item: &usize| (node.pieces[*item] - node.pieces[*item].round()).abs();
         let profit = |item: &usize| filling.profits[*item].max(1e-9);
-        let share = |item: &usize| node.pieces[*item] * (node.excess[*item] / IN_VAIN).min(1.0);
+        let share = |item: &usize| node.pieces[*item] * (excess[*item] / IN_VAIN).min(1.0);
         let in_vain: f64 = (0..filling.items()).map(|item| profit(&item) * share(&item)).sum();
         let free = || (0..filling.items()).filter(|item| region.is_free(*item));
         let fractional: f64 = free().map(|item| profit(&item) * fraction(&item)).sum();
@@ -429,20 +432,21 @@ impl<'a> Tree<'a> {
             Branch::Pieces { item, pieces: pieces.clamp(region.least[item], region.most[item] - 1) }
         };
         if in_vain > fractional {
-            let side = |k: &usize| (node.high[*k] - node.low[*k]) * node.judgement.looseness[*k];
-            let size = |k: usize| 1.0 + node.low[k].abs().max(node.high[k].abs());
+            let (low, high) = Reach::new(filling, region).sides();
+            let side = |k: &usize| (high[*k] - low[*k]) * node.judgement.looseness[*k];
+            let size = |k: usize| 1.0 + low[k].abs().max(high[k].abs());
             let mut sides: Vec<usize> =
-                (0..filling.dimension).filter(|k| node.high[*k] - node.low[*k] > 1e-7 * size(*k)).collect();
+                (0..filling.dimension).filter(|k| high[*k] - low[*k] > 1e-7 * size(*k)).collect();
             sides.sort_by(|a, b| side(b).total_cmp(&side(a)));
             // Cut in the middle: cut at y the tree is up to six times as large.
-            let middle = |k: usize| Branch::Coordinate { k, at: 0.5 * (node.low[k] + node.high[k]) };
+            let middle = |k: usize| Branch::Coordinate { k, at: 0.5 * (low[k] + high[k]) };
             if let Some(k) = sides.first().filter(|k| side(k) > LOOSE_SIDE) {
                 return vec![middle(*k)];
             }
             candidates.extend(sides.into_iter().take(SIDES).map(middle));
         }
-        let weight = |item: &usize| profit(item) * (fraction(item) + 0.1 * node.excess[*item].min(1.0));
-        let mut items: Vec<usize> = free().filter(|i| fraction(i) > FRACTION || node.excess[*i] > 0.0).collect();
+        let weight = |item: &usize| profit(item) * (fraction(item) + 0.1 * excess[*item].min(1.0));
+        let mut items: Vec<usize> = free().filter(|i| fraction(i) > FRACTION || excess[*i] > 0.0).collect();
         items.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
         let many = if in_vain > fractional { ITEMS } else { FRACTIONAL_ITEMS };
         candidates.extend(items.into_iter().take(many).map(at));
@@ -487,8 +491,9 @@ impl<'a> Tree<'a> {
     }
 
     /// The linear relaxation of a region.
-    fn relax(&self, region: &Region, judgement: &Judgement, threshold: f64) -> Bounded {
+    fn relax(&self, region: &Region, judgement: &Judgement, rows: &[RowKey], threshold: f64) -> Bounded {
         let mut relaxation = Relaxation::new(self.filling, region);
+        relaxation.take(judgement, rows);
         let mut status = relaxation.solve(threshold);
         for _ in 0..ROUNDS {
             if status != LpStatus::Optimal {
