@@ -24,21 +24,33 @@ pub(crate) fn solve(args: &SolveArgs) -> anyhow::Result<ExitCode> {
     let instance = args.problem.read()?;
     let profiles = args.profiles.read()?;
     let catalogue = args.catalogue.read()?;
+    let proves = matches!(args.method, SolveMethod::Decomposed | SolveMethod::Exact | SolveMethod::Milp);
+    if let Some(path) = args.certificate.as_ref().filter(|_| !proves) {
+        let (field, value) = ("--certificate".to_owned(), path.display().to_string());
+        let expected = "nothing with this method: decomposed, exact and milp prove bounds";
+        return Err(neuro_data::Error::Invalid { field, value, expected }.into());
+    }
     let changed = what_if::changed(&instance, &args.what_if)?;
     let interrupt = interrupt_on_ctrl_c()?;
     let problem = Problem::new(&instance, &profiles, &catalogue)?;
     let (plan, certificate) = decide(args, &problem, &interrupt)?;
-    if let Some(path) = &args.certificate {
-        let certificate = certificate.with_context(|| {
-            format!("{} has nothing that proves a bound; decomposed, exact and milp have, given the time", plan.method)
-        })?;
-        write_atomic(path, serde_json::to_string(&certificate)?.as_bytes())?;
+    if let Some((path, certificate)) = args.certificate.as_ref().zip(certificate.as_ref()) {
+        write_atomic(path, serde_json::to_string(certificate)?.as_bytes())?;
     }
-    let Some(changed) = changed else { return told(args, &problem, &plan, None) };
-    let problem = Problem::new(&changed, &profiles, &catalogue)?;
-    let base = plan;
-    let plan = if is_interrupted(&base) { base.clone() } else { decide(args, &problem, &interrupt)?.0 };
-    told(args, &problem, &plan, Some(&base))
+    let code = match changed {
+        None => told(args, &problem, &plan, None)?,
+        Some(changed) => {
+            let problem = Problem::new(&changed, &profiles, &catalogue)?;
+            let after = if is_interrupted(&plan) { plan.clone() } else { decide(args, &problem, &interrupt)?.0 };
+            told(args, &problem, &after, Some(&plan))?
+        }
+    };
+    anyhow::ensure!(
+        args.certificate.is_none() || certificate.is_some() || is_interrupted(&plan),
+        "the plan is whole, but {} proved no bound in its time, so no certificate was written: give it more",
+        plan.method
+    );
+    Ok(code)
 }
 
 /// Writes and prints a plan, or what becomes of a base.
