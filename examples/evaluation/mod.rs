@@ -52,7 +52,7 @@ pub struct Evaluation {
     #[arg(long, default_value_t = 1.0)]
     pub per_server: f64,
     /// Seconds after which nothing is begun that could take longer; what is left out is told.
-    #[arg(long, default_value_t = 1_050.0)]
+    #[arg(long, default_value_t = 840.0)]
     pub budget: f64,
 }
 
