@@ -12,6 +12,7 @@
 //! "Record breaking optimization results using the ruin and recreate principle", Journal of Computational Physics 159(2), 2000,
 //! doi:10.1006/jcph.1999.6413 (the acceptance).
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -124,7 +125,12 @@ pub(super) fn search(
         let handles: Vec<_> = (0..params.workers)
             .map(|worker| {
                 let (shared, first) = (&shared, &first);
-                scope.spawn(move || Search::new(problem, params, first, worker)?.run(start, shared))
+                scope.spawn(move || {
+                    let seed = neuro_data::derive_seed(params.seed, &["lns", &worker.to_string()]);
+                    let servers = (0..problem.instance().servers.len()).collect();
+                    let payments = problem.instance().requests.iter().map(|request| request.payment).collect();
+                    Search::new(problem, params, servers, payments, first, (seed, worker)).run(start, shared)
+                })
             })
             .collect();
         while !handles.iter().all(thread::ScopedJoinHandle::is_finished) {
@@ -154,6 +160,41 @@ pub(super) fn search(
     Ok(Found { placement, iterations, termination })
 }
 
+/// Fillings of one server that are worth more than `most` at these profits, the best first, by so many iterations from one on.
+/// What has a profit below 0 is never put in.
+pub(super) fn fill(
+    problem: &Problem<'_>,
+    server: usize,
+    profits: Vec<f64>,
+    first: &[usize],
+    most: f64,
+    iterations: u64,
+    seed: u64,
+) -> Result<Vec<(f64, Vec<usize>)>> {
+    let params = LnsParams::default();
+    let mut placement: Placement = vec![None; profits.len()];
+    first.iter().for_each(|request| placement[*request] = Some(0));
+    let mut search = Search::new(problem, &params, vec![server], profits, &placement, (seed, seed as usize % 2));
+    let mut found: HashMap<Vec<usize>, f64> = HashMap::new();
+    let mut best = most;
+    for _ in 0..iterations {
+        let before = search.revenue;
+        search.step()?;
+        let is_worth = search.revenue > most && search.revenue != before;
+        if is_worth && (found.len() < FOUND || search.revenue > best) {
+            best = best.max(search.revenue);
+            let mut tenants = search.servers[0].tenants.clone();
+            tenants.sort_unstable();
+            found.insert(tenants, search.revenue);
+        }
+    }
+    let mut found: Vec<(f64, Vec<usize>)> = found.into_iter().map(|(tenants, profit)| (profit, tenants)).collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    Ok(found)
+}
+
+/// Fillings of one server that are kept, but for better ones.
+const FOUND: usize = 512;
 /// How often the observer is asked.
 const POLL: Duration = Duration::from_millis(5);
 /// Iterations after which a worker looks at the clock, at most.
@@ -190,8 +231,10 @@ struct Search<'p, 'a> {
     problem: &'p Problem<'a>,
     params: &'p LnsParams,
     rng: ChaCha8Rng,
+    /// What each request pays where it is served.
+    payments: Vec<f64>,
     servers: Vec<Occupancy>,
-    /// The server of each request, or [`NONE`].
+    /// The place of the server of each request, or [`NONE`].
     placement: Vec<u32>,
     revenue: f64,
     best: (f64, Vec<u32>),
@@ -273,20 +316,27 @@ const CANDIDATES: usize = 12;
 const PAIR_CANDIDATES: usize = 100;
 
 impl<'p, 'a> Search<'p, 'a> {
-    fn new(problem: &'p Problem<'a>, params: &'p LnsParams, first: &Placement, worker: usize) -> Result<Self> {
+    /// Of these servers; `first` names their places, and `seed` is followed by the worker's position.
+    fn new(
+        problem: &'p Problem<'a>,
+        params: &'p LnsParams,
+        servers: Vec<usize>,
+        payments: Vec<f64>,
+        first: &Placement,
+        (seed, worker): (u64, usize),
+    ) -> Self {
         let requests = &problem.instance().requests;
-        let count = problem.instance().servers.len();
         let mean = requests.iter().map(|request| request.payment).sum::<f64>() / requests.len().max(1) as f64;
         // Workers at two temperatures: what is too cold for one instance is too hot for another.
         let cold = COLD * params.temperature * mean * if worker.is_multiple_of(2) { 1.0 } else { HOTTER };
-        let length = FIRST_CYCLE * count.max(1) as u64;
-        let seed = neuro_data::derive_seed(params.seed, &["lns", &worker.to_string()]);
+        let length = FIRST_CYCLE * servers.len().max(1) as u64;
         let placement: Vec<u32> = first.iter().map(|server| server.map_or(NONE, |server| server as u32)).collect();
         let mut search = Self {
             problem,
             params,
             rng: ChaCha8Rng::seed_from_u64(seed),
-            servers: Vec::new(),
+            payments,
+            servers: servers.into_iter().map(|server| Occupancy::empty(problem, server)).collect(),
             revenue: 0.0,
             best: (0.0, placement.clone()),
             is_best: true,
@@ -313,18 +363,21 @@ impl<'p, 'a> Search<'p, 'a> {
         search.favour = vec![1.0; known.len()];
         search.enter();
         search.best.0 = search.revenue;
-        Ok(search)
+        search
     }
 
     /// Brings everything else up to date with the placement.
     fn enter(&mut self) {
-        let count = self.problem.instance().servers.len();
-        self.servers = (0..count).map(|server| Occupancy::empty(self.problem, server)).collect();
+        for occupancy in &mut self.servers {
+            *occupancy = Occupancy::empty(self.problem, occupancy.server);
+        }
         self.waiting.clear();
         self.place = vec![NONE; self.placement.len()];
         self.revenue = 0.0;
         for request in 0..self.placement.len() {
             match self.placement[request] {
+                // What pays less than nothing is not to be tried.
+                NONE if self.payments[request] < 0.0 => {}
                 NONE => self.wait(request),
                 server => {
                     self.servers[server as usize].add(self.problem, request);
@@ -394,7 +447,7 @@ impl<'p, 'a> Search<'p, 'a> {
         }
         let first = both[0];
         let ruined = if count > 1 && self.rng.gen_bool(PAIRS) { &mut both[..] } else { &mut both[..1] };
-        let old: [Option<Occupancy>; 2] = [0, 1].map(|i| ruined.get(i).map(|server| self.servers[*server].clone()));
+        let mut old: [Option<Occupancy>; 2] = [0, 1].map(|i| ruined.get(i).map(|server| self.servers[*server].clone()));
         self.freed.clear();
         self.placed.clear();
         let mut is_by_app = false;
@@ -402,6 +455,7 @@ impl<'p, 'a> Search<'p, 'a> {
             self.eject(first)?;
             // What was ejected is tried on the other one first.
             ruined.reverse();
+            old.reverse();
         } else {
             is_by_app = self.rng.gen_bool(BLOCKS);
             for server in &*ruined {
@@ -429,9 +483,8 @@ impl<'p, 'a> Search<'p, 'a> {
                 self.servers[*server].refresh(self.problem);
             }
         } else {
-            for old in old.into_iter().flatten() {
-                let server = old.server;
-                self.servers[server] = old;
+            for (server, old) in ruined.iter().zip(old.into_iter().flatten()) {
+                self.servers[*server] = old;
             }
         }
         if self.cycle.done >= self.cycle.length {
@@ -447,7 +500,9 @@ impl<'p, 'a> Search<'p, 'a> {
         }
         for request in std::mem::take(&mut self.freed) {
             self.placement[request] = NONE;
-            self.wait(request);
+            if self.payments[request] >= 0.0 {
+                self.wait(request);
+            }
         }
         for (request, server) in std::mem::take(&mut self.placed) {
             self.placement[request] = server as u32;
@@ -492,9 +547,11 @@ impl<'p, 'a> Search<'p, 'a> {
             for request in std::mem::take(&mut self.servers[server].tenants) {
                 self.placement[request] = NONE;
                 self.revenue -= self.payment(request);
-                self.wait(request);
+                if self.payments[request] >= 0.0 {
+                    self.wait(request);
+                }
             }
-            self.servers[server] = Occupancy::empty(self.problem, server);
+            self.servers[server] = Occupancy::empty(self.problem, self.servers[server].server);
         }
         self.is_best = false;
         self.freed.clear();
@@ -550,8 +607,9 @@ impl<'p, 'a> Search<'p, 'a> {
     fn eject(&mut self, server: usize) -> Result<()> {
         let request = self.waiting[self.rng.gen_range(0..self.waiting.len())] as usize;
         let gb = self.problem.memory_gb[request];
-        let is_hopeless = gb > self.problem.instance().servers[server].memory_gb;
-        if is_hopeless || self.problem.kind(server).beyond_training[request] {
+        let global = self.servers[server].server;
+        let is_hopeless = gb > self.problem.instance().servers[global].memory_gb;
+        if is_hopeless || self.problem.kind(global).beyond_training[request] {
             return Ok(());
         }
         self.tried[request] = self.iteration;
@@ -590,7 +648,8 @@ impl<'p, 'a> Search<'p, 'a> {
                 Some(request) => *request,
                 None => self.waiting[self.rng.gen_range(0..self.waiting.len())] as usize,
             };
-            if std::mem::replace(&mut self.tried[request], self.iteration) == self.iteration {
+            let is_tried = std::mem::replace(&mut self.tried[request], self.iteration) == self.iteration;
+            if is_tried || self.payments[request] < 0.0 {
                 continue;
             }
             let size = if by_memory { self.problem.memory_gb[request] } else { 1.0 };
@@ -615,6 +674,6 @@ impl<'p, 'a> Search<'p, 'a> {
     }
 
     fn payment(&self, request: usize) -> f64 {
-        self.problem.instance().requests[request].payment
+        self.payments[request]
     }
 }

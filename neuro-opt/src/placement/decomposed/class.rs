@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::placement::certificate::{GroupProof, InequalityProof};
 use crate::placement::filling::{
-    Filling, Inequality, Interference, Solution, Tree, TreeParams, applicable, improve, interference_of,
+    Filling, Inequality, Interference, Solution, Tree, TreeParams, applicable, interference_of,
 };
 use crate::placement::group::Group;
+use crate::placement::lns::fill;
 use crate::placement::{Placement, Problem};
 use crate::{Limits, Method, Result};
 
 /// Servers that are the same.
 pub(super) struct Class<'p> {
+    problem: &'p Problem<'p>,
+    /// Requests of the instance.
+    count: usize,
     pub(super) servers: Vec<usize>,
     /// The request of each item.
     pub(super) requests: Vec<usize>,
@@ -49,7 +53,9 @@ pub(super) struct Pricing<'a> {
 }
 
 /// Iterations of local search from one filling on.
-const LOCAL_ITERATIONS: u64 = 60;
+const LOCAL_ITERATIONS: u64 = 2000;
+/// Fillings that are taken from one search.
+const COLUMNS: usize = 8;
 /// Fillings from which it starts, at least: with as many servers as there are, as many fillings are wanted.
 const STARTS: usize = 4;
 /// Inequalities that a pricing knows, the latest.
@@ -67,7 +73,8 @@ impl<'p> Class<'p> {
         let most = payments.iter().filter(|payment| **payment > 0.0).sum::<f64>() + 1.0;
         let (servers, pool, known) = (vec![server], Vec::new(), HashSet::new());
         let (inequalities, proofs) = (Vec::new(), Vec::new());
-        Ok(Self { servers, requests, interference, filling, pool, known, most, payments, inequalities, proofs })
+        let count = instance.requests.len();
+        Ok(Self { problem, count, servers, requests, interference, filling, pool, known, most, payments, inequalities, proofs })
     }
 
     /// The item of a request.
@@ -100,22 +107,62 @@ impl<'p> Class<'p> {
         ranked
     }
 
-    /// Fillings of a group of more profit than `most`, by local search from the best that are known.
-    pub(super) fn generate(&self, group: &Group, prices: &[f64], most: f64, seed: u64) -> Result<Vec<Vec<u32>>> {
+    /// Fillings of a group of more profit than `most`, by local search of so many iterations from one of the best that are known.
+    pub(super) fn generate(
+        &self,
+        group: &Group,
+        prices: &[f64],
+        most: f64,
+        iterations: u64,
+        seed: u64,
+    ) -> Result<Vec<Vec<u32>>> {
         let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
+        let ranked = self.ranked(group, &filling);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let many = ranked.len().min(STARTS.max(group.servers));
+        let first = if many == 0 { &group.least } else { ranked[rng.gen_range(0..many)].1 };
         let mut found = Vec::new();
-        for (_, start) in self.ranked(group, &filling).into_iter().take(STARTS.max(group.servers)) {
-            let improved = improve(&filling, &*self.interference, start, LOCAL_ITERATIONS, &mut rng);
-            let profit = filling.profit(&improved);
-            if profit > most + 1e-6 * most.abs().max(1.0)
-                && !self.known.contains(&improved)
-                && self.interference.holds(&improved)?
-            {
-                found.push(improved);
+        for pieces in self.search(group, &filling, first, most + 1e-6 * most.abs().max(1.0), iterations, seed)? {
+            if !self.known.contains(&pieces) && group.admits(&pieces) && self.interference.holds(&pieces)? {
+                found.push(pieces);
+            }
+            if found.len() >= COLUMNS {
+                break;
             }
         }
         Ok(found)
+    }
+
+    /// Fillings by local search that are worth more than `most`, the best first.
+    fn search(
+        &self,
+        group: &Group,
+        filling: &Filling,
+        first: &[u32],
+        most: f64,
+        iterations: u64,
+        seed: u64,
+    ) -> Result<Vec<Vec<u32>>> {
+        // What must be there is worth more than everything else, what must not be there nothing.
+        let bonus = 2.0 * filling.profits.iter().filter(|w| **w > 0.0).sum::<f64>() + 1.0;
+        let mut profits = vec![-1.0; self.count];
+        let mut sure = 0.0;
+        for (item, request) in self.requests.iter().enumerate() {
+            profits[*request] = match (group.least[item], group.most[item]) {
+                (1.., _) => {
+                    sure += bonus;
+                    filling.profits[item].max(0.0) + bonus
+                }
+                (_, 0) => -1.0,
+                _ => filling.profits[item],
+            };
+        }
+        let held: Vec<usize> = self.requests.iter().zip(first).filter(|(_, x)| **x > 0).map(|(r, _)| *r).collect();
+        let found = fill(self.problem, self.servers[0], profits, &held, most + sure, iterations, seed)?;
+        let pieces = |tenants: Vec<usize>| {
+            self.requests.iter().map(|r| u32::from(tenants.binary_search(r).is_ok())).collect::<Vec<u32>>()
+        };
+        Ok(found.into_iter().map(|(_, tenants)| pieces(tenants)).collect())
     }
 
     /// The nearest fillings that a group admits to those given: what must run there is put in, what must not is taken out.
@@ -162,10 +209,11 @@ impl<'p> Class<'p> {
             known = Some(group.least.clone());
         }
         if let Some(best) = &known {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let improved = improve(&filling, &*self.interference, best, LOCAL_ITERATIONS, &mut rng);
-            if filling.profit(&improved) > filling.profit(best) && self.interference.holds(&improved)? {
-                known = Some(improved);
+            for improved in self.search(group, &filling, best, filling.profit(best), LOCAL_ITERATIONS, seed)? {
+                if group.admits(&improved) && self.interference.holds(&improved)? {
+                    known = Some(improved);
+                    break;
+                }
             }
         }
         // Where nothing is known anything is worth finding: no profit is negative.

@@ -145,7 +145,10 @@ const PLAN_EVERY: f64 = 0.15;
 /// Weight of the best prices in smoothed ones.
 const SMOOTHING: f64 = 0.5;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
-const IDLE_ROUNDS: [usize; 2] = [10, 2];
+const IDLE_ROUNDS: [usize; 2] = [8, 2];
+/// Iterations of one local search, and how often they are doubled where it finds nothing.
+const LOCAL_ITERATIONS: u64 = 2000;
+const MOST_DOUBLINGS: usize = 5;
 /// Share of the time that one pricing may take of a part.
 const PRICING_SHARE: f64 = 0.1;
 /// Of the whole for each server, and at most: the more servers, the less branching adds to what the first prices prove.
@@ -419,8 +422,10 @@ impl<'p, 'a> Run<'p, 'a> {
                 }
                 None => dual.prices.clone(),
             };
+            let t0 = self.start.elapsed().as_secs_f64();
             let solutions = self.price(part, &dual, &at, observer)?;
             self.pricings += 1;
+            let t1 = self.start.elapsed().as_secs_f64();
             let mut bound: f64 = at.iter().sum();
             let mut proofs = Vec::new();
             for (group, solution) in part.groups.iter().zip(&solutions) {
@@ -428,6 +433,10 @@ impl<'p, 'a> Run<'p, 'a> {
                 bound += group.servers as f64 * limit;
                 proofs.extend(proof.map(|proof| (group.class, proof)));
                 self.nodes += solution.nodes;
+            }
+            if std::env::var("TRACE").is_ok() {
+                let sols: Vec<String> = solutions.iter().map(|s| format!("{:?} {} found {}", s.termination, s.nodes, s.found.len())).collect();
+                eprintln!("rec {} p{} t {:.1}-{:.1} dual {:.2} bound {:.2} part {:.2} rev {:.2} glob {:.2} coarse {:.2} pool {:?} {:?}", part.record, pricing, t0, t1, dual.value, bound, part.bound, self.revenue, self.bound, self.coarseness, self.classes.iter().map(|c| c.pool.len()).collect::<Vec<_>>(), sols);
             }
             let improved = bound < own;
             if improved {
@@ -475,9 +484,10 @@ impl<'p, 'a> Run<'p, 'a> {
             let seeds: Vec<u64> = part.groups.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
             let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
             let (classes, dual_now) = (&self.classes, &dual);
+            let iterations = LOCAL_ITERATIONS << idle.min(MOST_DOUBLINGS);
             let found = spread(self.params.workers, part.groups.len(), &mut || (), &|g| {
                 let group = &part.groups[g];
-                classes[group.class].generate(group, &dual_now.prices, dual_now.most[g], seeds[g])
+                classes[group.class].generate(group, &dual_now.prices, dual_now.most[g], iterations, seeds[g])
             })?;
             for (group, found) in part.groups.iter().zip(found) {
                 found.into_iter().for_each(|pieces| self.classes[group.class].add(pieces));
@@ -487,6 +497,9 @@ impl<'p, 'a> Run<'p, 'a> {
             if now > known {
                 dual = master.solve(&self.classes, &part.groups);
             }
+        }
+        if std::env::var("TRACE").is_ok() && part.record < usize::MAX {
+            eprintln!("recgen {} dual {:.3} idle {} {:.2}s pool {:?}", part.record, dual.value, idle, start.elapsed().as_secs_f64(), self.classes.iter().map(|c| c.pool.len()).collect::<Vec<_>>());
         }
         Ok(dual)
     }
