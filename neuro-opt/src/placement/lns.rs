@@ -177,8 +177,14 @@ pub(super) fn fill(
     let mut search = Search::new(problem, &params, vec![server], profits, &placement, (seed, seed as usize % 2));
     let mut found: HashMap<Vec<usize>, f64> = HashMap::new();
     let mut best = most;
-    for _ in 0..iterations {
+    for i in 0..iterations {
         let before = search.revenue;
+        if i > 0 && i % PAIR_CYCLE == 0 {
+            // Elsewhere: fillings of few applications are far from one another.
+            search.empty(0);
+            search.refill(0)?;
+            search.cycle = Cycle { done: 0, length: PAIR_CYCLE, hot: search.cycle.cold / COLD, ..search.cycle };
+        }
         search.step()?;
         let is_worth = search.revenue > most && search.revenue != before;
         if is_worth && (found.len() < FOUND || search.revenue > best) {
@@ -543,27 +549,37 @@ impl<'p, 'a> Search<'p, 'a> {
         let first = self.rng.gen_range(0..self.servers.len());
         let pair = [first, (first + self.rng.gen_range(1..self.servers.len())) % self.servers.len()];
         self.cycle.begin_pair(pair, self.revenue, self.placement.clone());
+        pair.into_iter().for_each(|server| self.empty(server));
         for server in pair {
-            for request in std::mem::take(&mut self.servers[server].tenants) {
-                self.placement[request] = NONE;
-                self.revenue -= self.payment(request);
-                if self.payments[request] >= 0.0 {
-                    self.wait(request);
-                }
-            }
-            self.servers[server] = Occupancy::empty(self.problem, self.servers[server].server);
+            self.refill(server)?;
         }
+        Ok(())
+    }
+
+    /// Takes everything from a server.
+    fn empty(&mut self, server: usize) {
+        self.keep();
         self.is_best = false;
+        for request in std::mem::take(&mut self.servers[server].tenants) {
+            self.placement[request] = NONE;
+            self.revenue -= self.payment(request);
+            if self.payment(request) >= 0.0 {
+                self.wait(request);
+            }
+        }
+        self.servers[server] = Occupancy::empty(self.problem, self.servers[server].server);
+    }
+
+    /// Fills a server that is empty, application by application.
+    fn refill(&mut self, server: usize) -> Result<()> {
         self.freed.clear();
-        for server in pair {
-            self.iteration += 1;
-            self.list_candidates(true, PAIR_CANDIDATES);
-            while let Some((_, request)) = self.candidates.pop() {
-                if self.servers[server].try_add(self.problem, request)? {
-                    self.placement[request] = server as u32;
-                    self.revenue += self.payment(request);
-                    self.serve(request);
-                }
+        self.iteration += 1;
+        self.list_candidates(true, PAIR_CANDIDATES);
+        while let Some((_, request)) = self.candidates.pop() {
+            if self.servers[server].try_add(self.problem, request)? {
+                self.placement[request] = server as u32;
+                self.revenue += self.payment(request);
+                self.serve(request);
             }
         }
         Ok(())

@@ -126,6 +126,7 @@ struct Run<'p, 'a> {
     nodes: u64,
     /// When known fillings were put together last.
     planned_at: Duration,
+    average: Vec<f64>,
     /// Share of the gap that a pricing may miss now.
     coarseness: f64,
     rng: ChaCha8Rng,
@@ -211,6 +212,7 @@ impl<'p, 'a> Run<'p, 'a> {
             pricings: 0,
             nodes: 0,
             planned_at: Duration::ZERO,
+            average: Vec::new(),
             coarseness: COARSENESS[0],
             rng,
             is_stopped: false,
@@ -415,13 +417,42 @@ impl<'p, 'a> Run<'p, 'a> {
             {
                 break;
             }
-            let at: Vec<f64> = match &part.prices {
+            let mut avg = Vec::new();
+            if is_root && std::env::var("AVG").is_ok() {
+                avg = self.average.clone();
+                let t = Instant::now();
+                let mut most: Vec<f64> = Vec::new();
+                for it in 0..60 {
+                    let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
+                    most = part.groups.iter().map(|g| { let c = &self.classes[g.class]; let r = c.reduced(&avg); c.pool.iter().map(|p| p.iter().zip(&r).map(|(x, w)| f64::from(*x) * w).sum::<f64>()).fold(0.0, f64::max) }).collect();
+                    if it == 0 || it == 59 {
+                        let v = avg.iter().sum::<f64>() + part.groups.iter().zip(&most).map(|(g, m)| g.servers as f64 * m).sum::<f64>();
+                        eprintln!("rec avg value {:.3} at {} {:.2}s", v, it, t.elapsed().as_secs_f64());
+                    }
+                    let seeds: Vec<u64> = part.groups.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
+                    let (classes, a, m) = (&self.classes, &avg, &most);
+                    let found = spread(self.params.workers, part.groups.len(), &mut || (), &|g| {
+                        let group = &part.groups[g];
+                        classes[group.class].generate(group, a, m[g], 20000, seeds[g])
+                    })?;
+                    for (group, found) in part.groups.iter().zip(found) {
+                        found.into_iter().for_each(|pieces| self.classes[group.class].add(pieces));
+                    }
+                    let now: usize = self.classes.iter().map(|class| class.pool.len()).sum();
+                    if now == known && it > 10 {
+                        let v = avg.iter().sum::<f64>() + part.groups.iter().zip(&most).map(|(g, m)| g.servers as f64 * m).sum::<f64>();
+                        eprintln!("rec avg value {:.3} at {} {:.2}s", v, it, t.elapsed().as_secs_f64());
+                        break;
+                    }
+                }
+            }
+            let at: Vec<f64> = if !avg.is_empty() { avg } else { match &part.prices {
                 Some(best) => {
                     let pairs = dual.prices.iter().zip(best);
                     pairs.map(|(new, best)| smoothing * best + (1.0 - smoothing) * new).collect()
                 }
                 None => dual.prices.clone(),
-            };
+            } };
             let t0 = self.start.elapsed().as_secs_f64();
             let solutions = self.price(part, &dual, &at, observer)?;
             self.pricings += 1;
@@ -437,6 +468,25 @@ impl<'p, 'a> Run<'p, 'a> {
             if std::env::var("TRACE").is_ok() {
                 let sols: Vec<String> = solutions.iter().map(|s| format!("{:?} {} found {}", s.termination, s.nodes, s.found.len())).collect();
                 eprintln!("rec {} p{} t {:.1}-{:.1} dual {:.2} bound {:.2} part {:.2} rev {:.2} glob {:.2} coarse {:.2} pool {:?} {:?}", part.record, pricing, t0, t1, dual.value, bound, part.bound, self.revenue, self.bound, self.coarseness, self.classes.iter().map(|c| c.pool.len()).collect::<Vec<_>>(), sols);
+            }
+            if std::env::var("TRACE").is_ok() && is_root {
+                for (g, sol) in solutions.iter().enumerate() {
+                    let c = &self.classes[part.groups[g].class];
+                    let r = c.reduced(&at);
+                    let prof = |p: &Vec<u32>| p.iter().zip(&r).map(|(x, w)| f64::from(*x) * w).sum::<f64>();
+                    let best = c.pool.iter().max_by(|a, b| prof(a).total_cmp(&prof(b))).unwrap();
+                    eprintln!("recx g{} sigma {:.3} best pool {:.3} size {} positive items {}", g, dual.most[g], prof(best), best.iter().sum::<u32>(), r.iter().filter(|w| **w > 1e-6).count());
+                    let mut ws: Vec<f64> = r.iter().copied().filter(|w| *w > 1e-6).collect(); ws.sort_by(f64::total_cmp);
+                    eprintln!("recx  profits {:?}", ws.iter().map(|w| (w * 100.0).round() / 100.0).collect::<Vec<_>>());
+                    for p in &sol.found {
+                        let diff = p.iter().zip(best).filter(|(a, b)| a != b).count();
+                        let held: Vec<usize> = c.requests.iter().zip(p).filter(|(_, x)| **x > 0).map(|(r, _)| *r).collect();
+                        let mut o = crate::placement::occupancy::Occupancy::empty(self.problem, c.servers[0]);
+                        let ok = held.iter().map(|r| o.try_add(self.problem, *r)).collect::<Result<Vec<_>>>()?;
+                        let g = c.pool.iter().map(|q| q.iter().zip(p).filter(|(a, b)| a != b).count()).min();
+                        eprintln!("recx   found {:.3} size {} diff {} nearest {:?} {:?} prof {:?}", prof(p), held.len(), diff, g, ok, p.iter().zip(&r).filter(|(x,_)| **x>0).map(|(_, w)| (w*100.0).round()/100.0).collect::<Vec<_>>());
+                    }
+                }
             }
             let improved = bound < own;
             if improved {
@@ -464,7 +514,7 @@ impl<'p, 'a> Run<'p, 'a> {
                 // These prices say no more in the time that there is.
                 break;
             }
-            smoothing = if cut || improved { SMOOTHING } else { 0.0 };
+            smoothing = if cut || improved { std::env::var("SMOOTH").ok().and_then(|v| v.parse::<f64>().ok()).unwrap_or(SMOOTHING) } else { 0.0 };
             let since = self.start.elapsed() - self.planned_at;
             if is_root && own < f64::INFINITY && !self.is_over() && since > self.params.time.mul_f64(PLAN_EVERY) {
                 self.put_together(since.mul_f64(PLAN_SHARE), observer)?;
@@ -496,6 +546,9 @@ impl<'p, 'a> Run<'p, 'a> {
             idle = if now > known { 0 } else { idle + 1 };
             if now > known {
                 dual = master.solve(&self.classes, &part.groups);
+                let w = std::env::var("AVG").ok().and_then(|v| v.parse::<f64>().ok()).unwrap_or(1.0);
+                if self.average.is_empty() || part.record > 0 { self.average = dual.prices.clone(); }
+                else { self.average.iter_mut().zip(&dual.prices).for_each(|(a, p)| *a += w * (p - *a)); }
             }
         }
         if std::env::var("TRACE").is_ok() && part.record < usize::MAX {
@@ -520,6 +573,8 @@ impl<'p, 'a> Run<'p, 'a> {
             room if room >= 0.0 => MISSING * missing,
             _ => (MISSING * missing).max(self.coarseness * (part.bound - cutoff)).max(0.0),
         };
+        let envf = |n: &str| std::env::var(n).ok().and_then(|v| v.parse::<f64>().ok());
+        let share = match envf("SLACK0") { Some(f) if part.record == 0 => f * dual.value, _ => share };
         let pricing_share = if part.record == 0 {
             (FIRST_PRICING_SHARE * servers as f64).clamp(PRICING_SHARE, MOST_PRICING_SHARE)
         } else {
