@@ -653,8 +653,9 @@ impl<'p, 'a> Search<'p, 'a> {
     fn list_candidates(&mut self, is_by_app: bool, waiting: usize) {
         if is_by_app {
             // Some come long before others.
+            let strength: f64 = 8.0f64.powf(self.rng.gen_range(0.5..1.5));
             for favour in &mut self.favour {
-                *favour = 8.0f64.powf(self.rng.gen_range(-1.0..1.0));
+                *favour = strength.powf(self.rng.gen_range(-1.0..1.0));
             }
         }
         self.candidates.clear();

@@ -99,6 +99,13 @@ impl<'p> Class<'p> {
         self.requests.iter().zip(&self.payments).map(|(r, payment)| payment - prices[*r]).collect()
     }
 
+    /// The most that a known filling of a group pays beyond prices.
+    pub(super) fn most_at(&self, group: &Group, prices: &[f64]) -> f64 {
+        let reduced = self.reduced(prices);
+        let profit = |pieces: &Vec<u32>| pieces.iter().zip(&reduced).filter(|(x, _)| **x > 0).map(|(_, w)| w).sum();
+        self.pool.iter().filter(|pieces| group.admits(pieces)).map(profit).fold(0.0, f64::max)
+    }
+
     /// The known fillings that a group admits, the best at prices first.
     fn ranked<'c>(&'c self, group: &Group, filling: &Filling) -> Vec<(f64, &'c Vec<u32>)> {
         let admitted = self.pool.iter().filter(|pieces| group.admits(pieces));

@@ -126,7 +126,8 @@ struct Run<'p, 'a> {
     nodes: u64,
     /// When known fillings were put together last.
     planned_at: Duration,
-    average: Vec<f64>,
+    /// Prices of all placements, a mean over the latest ones of the master: those jump from corner to corner.
+    central: Vec<f64>,
     /// Share of the gap that a pricing may miss now.
     coarseness: f64,
     rng: ChaCha8Rng,
@@ -147,6 +148,8 @@ const PLAN_EVERY: f64 = 0.15;
 const SMOOTHING: f64 = 0.5;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
 const IDLE_ROUNDS: [usize; 2] = [8, 2];
+/// Weight of the master's latest prices in their mean.
+const CENTRAL: f64 = 0.1;
 /// Iterations of one local search, and how often they are doubled where it finds nothing.
 const LOCAL_ITERATIONS: u64 = 2000;
 const MOST_DOUBLINGS: usize = 5;
@@ -161,6 +164,8 @@ const PART_PRICINGS: usize = 2;
 const CLOSING_PRICINGS: usize = 12;
 /// Share of what a bound misses of the value of its prices that the next pricing may miss.
 const MISSING: f64 = 0.15;
+/// The same of the first pricing, of what branching is left, and of all.
+const FIRST_MISS: [f64; 2] = [0.3, 0.005];
 /// Room for closing a part that is little, of what its bound misses of the value of its prices.
 const LITTLE_ROOM: f64 = 0.05;
 /// Share of the gap that a pricing may miss, at least and at most: the more, the sooner it is done.
@@ -212,7 +217,7 @@ impl<'p, 'a> Run<'p, 'a> {
             pricings: 0,
             nodes: 0,
             planned_at: Duration::ZERO,
-            average: Vec::new(),
+            central: Vec::new(),
             coarseness: COARSENESS[0],
             rng,
             is_stopped: false,
@@ -417,42 +422,14 @@ impl<'p, 'a> Run<'p, 'a> {
             {
                 break;
             }
-            let mut avg = Vec::new();
-            if is_root && std::env::var("AVG").is_ok() {
-                avg = self.average.clone();
-                let t = Instant::now();
-                let mut most: Vec<f64> = Vec::new();
-                for it in 0..60 {
-                    let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
-                    most = part.groups.iter().map(|g| { let c = &self.classes[g.class]; let r = c.reduced(&avg); c.pool.iter().map(|p| p.iter().zip(&r).map(|(x, w)| f64::from(*x) * w).sum::<f64>()).fold(0.0, f64::max) }).collect();
-                    if it == 0 || it == 59 {
-                        let v = avg.iter().sum::<f64>() + part.groups.iter().zip(&most).map(|(g, m)| g.servers as f64 * m).sum::<f64>();
-                        eprintln!("rec avg value {:.3} at {} {:.2}s", v, it, t.elapsed().as_secs_f64());
-                    }
-                    let seeds: Vec<u64> = part.groups.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
-                    let (classes, a, m) = (&self.classes, &avg, &most);
-                    let found = spread(self.params.workers, part.groups.len(), &mut || (), &|g| {
-                        let group = &part.groups[g];
-                        classes[group.class].generate(group, a, m[g], 20000, seeds[g])
-                    })?;
-                    for (group, found) in part.groups.iter().zip(found) {
-                        found.into_iter().for_each(|pieces| self.classes[group.class].add(pieces));
-                    }
-                    let now: usize = self.classes.iter().map(|class| class.pool.len()).sum();
-                    if now == known && it > 10 {
-                        let v = avg.iter().sum::<f64>() + part.groups.iter().zip(&most).map(|(g, m)| g.servers as f64 * m).sum::<f64>();
-                        eprintln!("rec avg value {:.3} at {} {:.2}s", v, it, t.elapsed().as_secs_f64());
-                        break;
-                    }
-                }
-            }
-            let at: Vec<f64> = if !avg.is_empty() { avg } else { match &part.prices {
+            let at: Vec<f64> = match &part.prices {
                 Some(best) => {
                     let pairs = dual.prices.iter().zip(best);
                     pairs.map(|(new, best)| smoothing * best + (1.0 - smoothing) * new).collect()
                 }
+                None if is_root => self.central.clone(),
                 None => dual.prices.clone(),
-            } };
+            };
             let t0 = self.start.elapsed().as_secs_f64();
             let solutions = self.price(part, &dual, &at, observer)?;
             self.pricings += 1;
@@ -468,25 +445,6 @@ impl<'p, 'a> Run<'p, 'a> {
             if std::env::var("TRACE").is_ok() {
                 let sols: Vec<String> = solutions.iter().map(|s| format!("{:?} {} found {}", s.termination, s.nodes, s.found.len())).collect();
                 eprintln!("rec {} p{} t {:.1}-{:.1} dual {:.2} bound {:.2} part {:.2} rev {:.2} glob {:.2} coarse {:.2} pool {:?} {:?}", part.record, pricing, t0, t1, dual.value, bound, part.bound, self.revenue, self.bound, self.coarseness, self.classes.iter().map(|c| c.pool.len()).collect::<Vec<_>>(), sols);
-            }
-            if std::env::var("TRACE").is_ok() && is_root {
-                for (g, sol) in solutions.iter().enumerate() {
-                    let c = &self.classes[part.groups[g].class];
-                    let r = c.reduced(&at);
-                    let prof = |p: &Vec<u32>| p.iter().zip(&r).map(|(x, w)| f64::from(*x) * w).sum::<f64>();
-                    let best = c.pool.iter().max_by(|a, b| prof(a).total_cmp(&prof(b))).unwrap();
-                    eprintln!("recx g{} sigma {:.3} best pool {:.3} size {} positive items {}", g, dual.most[g], prof(best), best.iter().sum::<u32>(), r.iter().filter(|w| **w > 1e-6).count());
-                    let mut ws: Vec<f64> = r.iter().copied().filter(|w| *w > 1e-6).collect(); ws.sort_by(f64::total_cmp);
-                    eprintln!("recx  profits {:?}", ws.iter().map(|w| (w * 100.0).round() / 100.0).collect::<Vec<_>>());
-                    for p in &sol.found {
-                        let diff = p.iter().zip(best).filter(|(a, b)| a != b).count();
-                        let held: Vec<usize> = c.requests.iter().zip(p).filter(|(_, x)| **x > 0).map(|(r, _)| *r).collect();
-                        let mut o = crate::placement::occupancy::Occupancy::empty(self.problem, c.servers[0]);
-                        let ok = held.iter().map(|r| o.try_add(self.problem, *r)).collect::<Result<Vec<_>>>()?;
-                        let g = c.pool.iter().map(|q| q.iter().zip(p).filter(|(a, b)| a != b).count()).min();
-                        eprintln!("recx   found {:.3} size {} diff {} nearest {:?} {:?} prof {:?}", prof(p), held.len(), diff, g, ok, p.iter().zip(&r).filter(|(x,_)| **x>0).map(|(_, w)| (w*100.0).round()/100.0).collect::<Vec<_>>());
-                    }
-                }
             }
             let improved = bound < own;
             if improved {
@@ -514,7 +472,7 @@ impl<'p, 'a> Run<'p, 'a> {
                 // These prices say no more in the time that there is.
                 break;
             }
-            smoothing = if cut || improved { std::env::var("SMOOTH").ok().and_then(|v| v.parse::<f64>().ok()).unwrap_or(SMOOTHING) } else { 0.0 };
+            smoothing = if cut || improved { SMOOTHING } else { 0.0 };
             let since = self.start.elapsed() - self.planned_at;
             if is_root && own < f64::INFINITY && !self.is_over() && since > self.params.time.mul_f64(PLAN_EVERY) {
                 self.put_together(since.mul_f64(PLAN_SHARE), observer)?;
@@ -523,32 +481,47 @@ impl<'p, 'a> Run<'p, 'a> {
         Ok(())
     }
 
-    /// Fillings by local search at the master's prices, until it finds none that would change them.
+    /// Fillings by local search at the master's prices, until it finds none that would change them; of all placements at the mean
+    /// prices too.
     fn generate(&mut self, part: &Part, master: &mut Master, time: Duration, observer: Observer<'_>) -> Result<Dual> {
         let start = Instant::now();
-        let most_idle = IDLE_ROUNDS[usize::from(part.record > 0)];
+        let is_root = part.record == 0;
+        let most_idle = IDLE_ROUNDS[usize::from(!is_root)];
         let mut idle = 0;
         let mut dual = master.solve(&self.classes, &part.groups);
+        if is_root && self.central.is_empty() {
+            self.central.clone_from(&dual.prices);
+        }
         while idle < most_idle && !self.is_over() && start.elapsed() < time {
             self.ask(observer);
-            let seeds: Vec<u64> = part.groups.iter().map(|_| rand::Rng::r#gen(&mut self.rng)).collect();
-            let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
-            let (classes, dual_now) = (&self.classes, &dual);
             let iterations = LOCAL_ITERATIONS << idle.min(MOST_DOUBLINGS);
-            let found = spread(self.params.workers, part.groups.len(), &mut || (), &|g| {
+            let mut tasks: Vec<(usize, &[f64], f64, u64)> = Vec::new();
+            for (g, group) in part.groups.iter().enumerate() {
+                tasks.push((g, &dual.prices, dual.most[g], rand::Rng::r#gen(&mut self.rng)));
+                if is_root {
+                    let most = self.classes[group.class].most_at(group, &self.central);
+                    tasks.push((g, &self.central, most, rand::Rng::r#gen(&mut self.rng)));
+                }
+            }
+            let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
+            let classes = &self.classes;
+            let found = spread(self.params.workers, tasks.len(), &mut || (), &|task| {
+                let (g, prices, most, seed) = tasks[task];
                 let group = &part.groups[g];
-                classes[group.class].generate(group, &dual_now.prices, dual_now.most[g], iterations, seeds[g])
+                classes[group.class].generate(group, prices, most, iterations, seed)
             })?;
-            for (group, found) in part.groups.iter().zip(found) {
-                found.into_iter().for_each(|pieces| self.classes[group.class].add(pieces));
+            let groups: Vec<usize> = tasks.iter().map(|(g, ..)| *g).collect();
+            for (g, found) in groups.into_iter().zip(found) {
+                found.into_iter().for_each(|pieces| self.classes[part.groups[g].class].add(pieces));
             }
             let now: usize = self.classes.iter().map(|class| class.pool.len()).sum();
             idle = if now > known { 0 } else { idle + 1 };
             if now > known {
                 dual = master.solve(&self.classes, &part.groups);
-                let w = std::env::var("AVG").ok().and_then(|v| v.parse::<f64>().ok()).unwrap_or(1.0);
-                if self.average.is_empty() || part.record > 0 { self.average = dual.prices.clone(); }
-                else { self.average.iter_mut().zip(&dual.prices).for_each(|(a, p)| *a += w * (p - *a)); }
+                if is_root {
+                    let pairs = self.central.iter_mut().zip(&dual.prices);
+                    pairs.for_each(|(mean, price)| *mean += CENTRAL * (price - *mean));
+                }
             }
         }
         if std::env::var("TRACE").is_ok() && part.record < usize::MAX {
@@ -571,10 +544,11 @@ impl<'p, 'a> Run<'p, 'a> {
             // Where there is hardly any room, step by step: an exact pricing of flat prices has no end.
             room if room >= LITTLE_ROOM * missing => 0.9 * room,
             room if room >= 0.0 => MISSING * missing,
+            _ if part.prices.is_none() && part.record == 0 => {
+                (FIRST_MISS[0] * (dual.value - cutoff)).min(FIRST_MISS[1] * dual.value)
+            }
             _ => (MISSING * missing).max(self.coarseness * (part.bound - cutoff)).max(0.0),
         };
-        let envf = |n: &str| std::env::var(n).ok().and_then(|v| v.parse::<f64>().ok());
-        let share = match envf("SLACK0") { Some(f) if part.record == 0 => f * dual.value, _ => share };
         let pricing_share = if part.record == 0 {
             (FIRST_PRICING_SHARE * servers as f64).clamp(PRICING_SHARE, MOST_PRICING_SHARE)
         } else {
@@ -585,7 +559,7 @@ impl<'p, 'a> Run<'p, 'a> {
             prices,
             slack: share / servers as f64,
             time: self.left().min(self.params.time.mul_f64(pricing_share)),
-            workers: (self.params.workers / part.groups.len()).max(1),
+            workers: self.params.workers,
             keep: self.params.certificate,
             stop: &stop,
         };
