@@ -177,6 +177,9 @@ pub(super) fn fill(
     let mut search = Search::new(problem, &params, vec![server], profits, &placement, (seed, seed as usize % 2));
     let mut found: HashMap<Vec<usize>, f64> = HashMap::new();
     let mut best = most;
+    search.cycle.cold *= COLDER;
+    search.cycle.hot = search.cycle.cold / COLD;
+    search.cycle.length = PAIR_CYCLE;
     for i in 0..iterations {
         let before = search.revenue;
         if i > 0 && i % PAIR_CYCLE == 0 {
@@ -199,6 +202,8 @@ pub(super) fn fill(
     Ok(found)
 }
 
+/// By how much one server is colder, whose profits are what is left of payments.
+const COLDER: f64 = 0.5;
 /// Fillings of one server that are kept, but for better ones.
 const FOUND: usize = 512;
 /// How often the observer is asked.

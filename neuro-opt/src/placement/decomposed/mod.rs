@@ -135,7 +135,7 @@ struct Run<'p, 'a> {
 }
 
 /// Share of the time for the first plan.
-const FIRST_SHARE: f64 = 0.12;
+const FIRST_SHARE: f64 = 0.06;
 /// Share of the time for local search before the first pricing.
 const FIRST_FILLINGS_SHARE: f64 = 0.25;
 /// Share of the time for local search between two pricings.
@@ -165,7 +165,7 @@ const CLOSING_PRICINGS: usize = 12;
 /// Share of what a bound misses of the value of its prices that the next pricing may miss.
 const MISSING: f64 = 0.15;
 /// The same of the first pricing, of what branching is left, and of all.
-const FIRST_MISS: [f64; 2] = [0.3, 0.005];
+const FIRST_MISS: [f64; 2] = [0.3, 0.008];
 /// Room for closing a part that is little, of what its bound misses of the value of its prices.
 const LITTLE_ROOM: f64 = 0.05;
 /// Share of the gap that a pricing may miss, at least and at most: the more, the sooner it is done.
