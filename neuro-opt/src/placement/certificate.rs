@@ -144,7 +144,7 @@ pub struct ProofNode {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
     /// Row duals: 0 is the memory, 1 + k the coordinate k, 1 + d + 2·i + w the w-th promise of the i-th of n requests that the kind admits,
-    /// 1 + d + 2·n + j the class's j-th inequality.
+    /// 1 + d + 2·n + s the s-th of m sets of items that are alike, 1 + d + 2·n + m + j the class's j-th inequality.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duals: Vec<(usize, f64)>,
     /// Of a region whose duals do not prove the bound: what loses more than their bound less this is left out. At most v_c.
@@ -162,18 +162,21 @@ pub enum Cut {
     /// At most so many pieces of an item, or more.
     #[serde(rename = "pieces")]
     Pieces(usize, u32, [usize; 2]),
+    /// At most so many pieces of a set of items that are alike, or more: sets of at least two requests of one application, or of one
+    /// application and with as many instances, in the order of their items.
+    #[serde(rename = "count")]
+    Count(usize, u32, [usize; 2]),
     /// A coordinate of y at most so much, or at least.
     #[serde(rename = "state")]
     State(usize, f64, [usize; 2]),
 }
 
 impl Certificate {
-    /// Of parts and the class of each of their groups, without the inequalities that nothing rests on. `sizes` are the dimension and the
-    /// items of each class.
+    /// Of parts and the class of each of their groups, without the inequalities that nothing rests on. `sizes` are those of the classes.
     pub(super) fn of(
         bound: f64,
         mut classes: Vec<ClassBasis>,
-        sizes: &[(usize, usize)],
+        sizes: &[Size],
         parts: Vec<(PartProof, Vec<usize>)>,
     ) -> Self {
         let mut is_used: Vec<Vec<bool>> = classes.iter().map(|class| vec![false; class.inequalities.len()]).collect();
@@ -213,9 +216,17 @@ impl Certificate {
     }
 }
 
-/// The number of the first inequality of a class of this dimension and so many items.
-fn first_inequality((dimension, items): (usize, usize)) -> usize {
-    1 + dimension + 2 * items
+/// Dimension, items and sets of items that are alike.
+pub(super) fn size_of(filling: &Filling) -> Size {
+    (filling.dimension, filling.items(), filling.alike.len())
+}
+
+/// What [`size_of`] gives.
+pub(super) type Size = (usize, usize, usize);
+
+/// The number of the first inequality of a class of this size.
+fn first_inequality((dimension, items, sets): Size) -> usize {
+    1 + dimension + 2 * items + sets
 }
 
 impl ClassBasis {
@@ -255,7 +266,7 @@ impl GroupProof {
     }
 
     /// The positions of the inequalities that it rests on.
-    fn inequalities(&mut self, size: (usize, usize)) -> impl Iterator<Item = &mut usize> {
+    fn inequalities(&mut self, size: Size) -> impl Iterator<Item = &mut usize> {
         let first = first_inequality(size);
         let duals = self.tree.iter_mut().flat_map(|node| &mut node.duals);
         duals.map(|(code, _)| code).filter(move |code| **code >= first)
@@ -267,8 +278,9 @@ fn code_of(row: &RowKey, filling: &Filling) -> usize {
     match row {
         RowKey::Memory => 0,
         RowKey::Coordinate(k) => 1 + k,
+        RowKey::Count(set) => 1 + filling.dimension + 2 * filling.items() + set,
         RowKey::Promise { item, which } => 1 + filling.dimension + 2 * item + which,
-        RowKey::Inequality(position) => first_inequality((filling.dimension, filling.items())) + position,
+        RowKey::Inequality(position) => first_inequality(size_of(filling)) + position,
     }
 }
 
@@ -296,6 +308,7 @@ fn take(tree: &[TreeNode], place: usize, bound: f64, filling: &Filling, proof: &
         proof[own].cut = Some(match branch {
             Branch::Pieces { item, pieces } => Cut::Pieces(*item, *pieces, halves),
             Branch::Coordinate { k, at } => Cut::State(*k, *at, halves),
+            Branch::Count { set, pieces } => Cut::Count(*set, *pieces, halves),
         });
     }
     own
@@ -525,6 +538,7 @@ impl GroupCheck<'_> {
         };
         let (branch, halves) = match *cut {
             Cut::Pieces(item, pieces, halves) if item < filling.items() => (Branch::Pieces { item, pieces }, halves),
+            Cut::Count(set, pieces, halves) if set < filling.alike.len() => (Branch::Count { set, pieces }, halves),
             Cut::State(k, at, halves) if k < filling.dimension && at.is_finite() => {
                 (Branch::Coordinate { k, at }, halves)
             }
@@ -563,11 +577,17 @@ impl GroupCheck<'_> {
             } else if *code <= d {
                 let a = (0..filling.items()).map(|item| filling.contribution(item)[code - 1]).collect();
                 (a, Some(region.low[code - 1] - 1e-10), region.high[code - 1] + 1e-10)
-            } else if let Some(position) = code.checked_sub(first_inequality((d, filling.items()))) {
+            } else if let Some(position) = code.checked_sub(first_inequality(size_of(filling))) {
                 let Some(known) = filling.inequalities.iter().find(|known| known.position == position) else {
                     continue;
                 };
                 (known.profits.clone(), None, known.limit + 1e-10)
+            } else if let Some(set) = code.checked_sub(1 + d + 2 * filling.items()) {
+                let mut a = vec![0.0; filling.items()];
+                filling.alike[set].iter().for_each(|item| a[*item] = 1.0);
+                let (fewest, most) = region.counts[set];
+                let all: u32 = filling.alike[set].iter().map(|item| region.most[*item]).sum();
+                (a, Some(f64::from(fewest)), f64::from(most.min(all)))
             } else {
                 let (item, which) = ((code - 1 - d) / 2, (code - 1 - d) % 2);
                 let Some(promise) = judgement.open.iter().find(|p| p.item == item && p.which == which) else {

@@ -149,7 +149,11 @@ impl<'a> Problem<'a> {
         let profit = |r: &usize| self.instance.requests[*r].payment - prices[*r];
         let memory_gb = requests.iter().map(|r| self.memory_gb[*r]).collect();
         let most = vec![1; requests.len()];
-        Filling::new(requests.iter().map(profit).collect(), memory_gb, most, capacity_gb, interference)
+        let kinds: Vec<(&str, u32)> = requests
+            .iter()
+            .map(|r| (self.instance.requests[*r].app.as_str(), self.instance.requests[*r].instances))
+            .collect();
+        Filling::new(requests.iter().map(profit).collect(), memory_gb, most, capacity_gb, interference).alike(&kinds)
     }
 
     /// Whether every promise holds on a server of a kind, with `pieces` of `instances` each of these requests.

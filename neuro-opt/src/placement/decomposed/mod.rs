@@ -42,7 +42,7 @@ use rand_chacha::ChaCha8Rng;
 use self::class::{Class, Pricing};
 use self::master::{Dual, Master};
 use self::part::{Part, Records};
-use super::certificate::{Certificate, ClassBasis, GroupProof};
+use super::certificate::{Certificate, ClassBasis, GroupProof, size_of};
 use super::filling::Solution;
 use super::group::{Group, split};
 use super::{Placement, Problem, greedy, plan_of};
@@ -592,7 +592,7 @@ impl<'p, 'a> Run<'p, 'a> {
             let server = &self.problem.instance().servers[class.servers[0]].name;
             ClassBasis { inequalities: class.proofs.clone(), ..ClassBasis::of(server, &*class.interference) }
         };
-        let sizes: Vec<_> = self.classes.iter().map(|class| (class.filling.dimension, class.filling.items())).collect();
+        let sizes: Vec<_> = self.classes.iter().map(|class| size_of(&class.filling)).collect();
         Some(Certificate::of(self.bound, self.classes.iter().map(of).collect(), &sizes, parts))
     }
 }

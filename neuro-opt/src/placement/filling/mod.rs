@@ -86,6 +86,8 @@ pub(crate) struct Filling {
     pub(crate) contributions: Vec<f64>,
     /// By coordinate the items that raise it and those that lower it, most per GB first.
     orders: Vec<[Vec<u32>; 2]>,
+    /// Items of one application, and those of them with as many instances: items that can stand for one another, nearly.
+    pub(crate) alike: Vec<Vec<usize>>,
     /// What is known of all fillings besides.
     pub(crate) inequalities: Vec<Arc<Inequality>>,
 }
@@ -125,8 +127,28 @@ impl Filling {
             dimension,
             contributions,
             orders,
+            alike: Vec::new(),
             inequalities: Vec::new(),
         }
+    }
+
+    /// With sets of items that are alike, from the application and the instances of each.
+    pub(crate) fn alike(self, kinds: &[(&str, u32)]) -> Self {
+        let mut sets: Vec<Vec<usize>> = Vec::new();
+        for (item, (app, instances)) in kinds.iter().enumerate() {
+            let is_first = |same: &dyn Fn(&(&str, u32)) -> bool| !kinds[..item].iter().any(same);
+            let all = |same: &dyn Fn(&(&str, u32)) -> bool| (item..kinds.len()).filter(|i| same(&kinds[*i])).collect();
+            if is_first(&|(other, _)| other == app) {
+                sets.push(all(&|(other, _)| other == app));
+            }
+            if is_first(&|other| *other == (*app, *instances)) {
+                sets.push(all(&|other| *other == (*app, *instances)));
+            }
+        }
+        sets.retain(|set| set.len() > 1);
+        sets.sort();
+        sets.dedup();
+        Self { alike: sets, ..self }
     }
 
     /// Number of items.

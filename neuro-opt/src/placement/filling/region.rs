@@ -26,6 +26,8 @@ pub(crate) struct Region {
     pub(crate) high: Vec<f64>,
     /// Coordinates that were branched on: their boxes say more than the pieces do.
     pub(crate) boxed: Vec<bool>,
+    /// Fewest and most pieces of each set of items that are alike.
+    pub(crate) counts: Vec<(u32, u32)>,
     /// Of a relaxation of a region that this one lies in.
     pub(crate) budget: Option<Arc<Budget>>,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Region {
 pub(crate) enum Branch {
     /// At most `pieces`, or more.
     Pieces { item: usize, pieces: u32 },
+    /// At most `pieces` of a set of items that are alike, or more.
+    Count { set: usize, pieces: u32 },
     /// y_k at most `at`, or at least.
     Coordinate { k: usize, at: f64 },
 }
@@ -48,6 +52,7 @@ impl Region {
             low: vec![f64::NEG_INFINITY; filling.dimension],
             high: vec![f64::INFINITY; filling.dimension],
             boxed: vec![false; filling.dimension],
+            counts: vec![(0, u32::MAX); filling.alike.len()],
             budget: None,
         }
     }
@@ -59,6 +64,10 @@ impl Region {
             (Branch::Pieces { item, pieces }, true) => {
                 self.least[item] = self.least[item].max(pieces.saturating_add(1))
             }
+            (Branch::Count { set, pieces }, false) => self.counts[set].1 = self.counts[set].1.min(pieces),
+            (Branch::Count { set, pieces }, true) => {
+                self.counts[set].0 = self.counts[set].0.max(pieces.saturating_add(1))
+            }
             (Branch::Coordinate { k, at }, false) => {
                 self.high[k] = self.high[k].min(at);
                 self.boxed[k] = true;
@@ -69,7 +78,8 @@ impl Region {
             }
         }
         let pieces = self.least.iter().zip(&self.most).all(|(least, most)| least <= most);
-        pieces && self.low.iter().zip(&self.high).all(|(low, high)| low <= high)
+        let counts = self.counts.iter().all(|(least, most)| least <= most);
+        pieces && counts && self.low.iter().zip(&self.high).all(|(low, high)| low <= high)
     }
 
     /// Whether an item may still have more or fewer pieces.
@@ -116,6 +126,12 @@ impl Region {
                     }
                 }
             }
+            for set in 0..filling.alike.len() {
+                match self.propagate_count(filling, set) {
+                    Some(cut) => changed |= cut,
+                    None => return false,
+                }
+            }
             for k in 0..filling.dimension {
                 match self.propagate_coordinate(filling, k, free_gb) {
                     Some(cut) => changed |= cut,
@@ -136,6 +152,42 @@ impl Region {
             f64::from(end.abs_diff(end.clamp(self.least[item], self.most[item]))) * budget.losses[item]
         });
         budget.limit - sure.sum::<f64>()
+    }
+
+    /// The sets of which not everything between nothing and all is left.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = usize> {
+        self.counts.iter().enumerate().filter(|(_, count)| **count != (0, u32::MAX)).map(|(set, _)| set)
+    }
+
+    /// Whether pieces changed; `None` if nothing is left.
+    fn propagate_count(&mut self, filling: &Filling, set: usize) -> Option<bool> {
+        let (fewest, count) = self.counts[set];
+        if (fewest, count) == (0, u32::MAX) {
+            return Some(false);
+        }
+        let items = &filling.alike[set];
+        let least: u32 = items.iter().map(|item| self.least[*item]).sum();
+        let most: u32 = items.iter().map(|item| self.most[*item]).sum();
+        if least > count || most < fewest {
+            return None;
+        }
+        let (up, down) = (count - least, most - fewest);
+        let mut changed = false;
+        for item in items {
+            let (from, to) = (self.least[*item], self.most[*item]);
+            if to - from > up {
+                self.most[*item] = from + up;
+                changed = true;
+            }
+            if to - from > down {
+                self.least[*item] = to - down;
+                changed = true;
+            }
+            if self.least[*item] > self.most[*item] {
+                return None;
+            }
+        }
+        Some(changed)
     }
 
     /// Whether pieces changed; `None` if nothing is left.

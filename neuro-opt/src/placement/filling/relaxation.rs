@@ -8,6 +8,8 @@ pub(crate) enum RowKey {
     Memory,
     /// low_k ≤ y_k ≤ high_k.
     Coordinate(usize),
+    /// Pieces of a set of items that are alike.
+    Count(usize),
     /// The line below a prediction is at most its limit.
     Promise { item: usize, which: usize },
     /// The inequality at this position among those of the class.
@@ -67,6 +69,20 @@ impl<'a> Relaxation<'a> {
             lp.add_row(&row, region.low[k] - base[k] - 1e-10, region.high[k] - base[k] + 1e-10);
             rows.push(RowKey::Coordinate(k));
         }
+        for set in region.counted() {
+            let mut row = vec![0.0; free.len()];
+            let mut sure = 0.0;
+            for item in &filling.alike[set] {
+                match free.binary_search(item) {
+                    Ok(column) => row[column] = 1.0,
+                    Err(_) => sure += f64::from(region.least[*item]),
+                }
+            }
+            let (fewest, most) = region.counts[set];
+            let most = if most == u32::MAX { f64::INFINITY } else { f64::from(most) - sure };
+            lp.add_row(&row, f64::from(fewest) - sure, most);
+            rows.push(RowKey::Count(set));
+        }
         lp.set_objective(&cost);
         Self { filling, region, free, fixed, base, lp, rows }
     }
@@ -118,7 +134,7 @@ impl<'a> Relaxation<'a> {
         let filling = self.filling;
         for row in rows {
             match row {
-                RowKey::Memory | RowKey::Coordinate(_) => {}
+                RowKey::Memory | RowKey::Coordinate(_) | RowKey::Count(_) => {}
                 RowKey::Promise { item, which } => {
                     let is_it = |promise: &&Promise| promise.item == *item && promise.which == *which;
                     judgement

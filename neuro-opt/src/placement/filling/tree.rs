@@ -143,6 +143,8 @@ const GROWTH: f64 = 6.0;
 /// Sides and items that are tried where neither is the obvious one.
 const SIDES: usize = 2;
 const ITEMS: usize = 2;
+/// Sets of items that are alike whose pieces are not whole together.
+const COUNTS: usize = 2;
 /// Items that are tried where little is promised in vain.
 const FRACTIONAL_ITEMS: usize = 3;
 /// How often the observer is asked.
@@ -448,6 +450,17 @@ impl<'a> Tree<'a> {
         let weight = |item: &usize| profit(item) * (fraction(item) + 0.1 * excess[*item].min(1.0));
         let mut items: Vec<usize> = free().filter(|i| fraction(i) > FRACTION || excess[*i] > 0.0).collect();
         items.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+        let mut sets: Vec<(f64, Branch)> = Vec::new();
+        for (set, alike) in filling.alike.iter().enumerate() {
+            let sum: f64 = alike.iter().map(|item| node.pieces[*item]).sum();
+            let doubt = (sum - sum.round()).abs();
+            if doubt > FRACTION {
+                let worth = alike.iter().map(|item| profit(item) * node.pieces[*item]).sum::<f64>() / sum;
+                sets.push((doubt * worth, Branch::Count { set, pieces: sum.floor() as u32 }));
+            }
+        }
+        sets.sort_by(|a, b| b.0.total_cmp(&a.0));
+        candidates.extend(sets.into_iter().take(COUNTS).map(|(_, branch)| branch));
         let many = if in_vain > fractional { ITEMS } else { FRACTIONAL_ITEMS };
         candidates.extend(items.into_iter().take(many).map(at));
         if candidates.is_empty() {
