@@ -279,7 +279,7 @@ fn code_of(row: &RowKey, filling: &Filling) -> usize {
         RowKey::Memory => 0,
         RowKey::Coordinate(k) => 1 + k,
         RowKey::Count(set) => 1 + filling.dimension + 2 * filling.items() + set,
-        RowKey::Promise { item, which } => 1 + filling.dimension + 2 * item + which,
+        RowKey::Promises(of) => 1 + filling.dimension + 2 * of.of[0].0 + of.of[0].1,
         RowKey::Inequality(position) => first_inequality(size_of(filling)) + position,
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Judgement {
     pub(crate) open: Vec<Promise>,
     /// Of all hidden units whether they are on or off everywhere; `None` is neither.
     pub(crate) phases: Vec<Option<bool>>,
+    /// Of all hidden units the least and the most of what comes in.
+    pub(crate) ranges: Vec<(f64, f64)>,
     /// By how much bounds and predictions may differ for each unit of a box's side (d): where to branch.
     pub(crate) looseness: Vec<f64>,
 }
@@ -62,6 +64,11 @@ pub(crate) trait Interference: Sync {
 
     /// Verdicts, and lines for what is open. What `judgement` holds at first is of a region that this one lies in, or nothing.
     fn judge(&self, reach: &Reach<'_>, judgement: &mut Judgement);
+
+    /// Another line below a prediction that has one already: near `y` as high as can be. None where there is but one.
+    fn tangent(&self, _judgement: &Judgement, _promise: &Promise, _y: &[f64]) -> Option<(Vec<f64>, f64)> {
+        None
+    }
 
     /// Of each item by how much its worst promise fails at `pieces`, fractions taken as they are, in units of its logarithm; 0 where it
     /// holds: a guide, not a proof.

@@ -1,8 +1,10 @@
-use super::{Filling, Inequality, Judgement, Promise, Region};
+use std::sync::Arc;
+
+use super::{Filling, Inequality, Interference, Judgement, Line, Promise, Reach, Region};
 use crate::lp::{LpStatus, Simplex};
 
 /// A row of a relaxation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RowKey {
     /// Σ m_i x_i ≤ C.
     Memory,
@@ -10,10 +12,19 @@ pub(crate) enum RowKey {
     Coordinate(usize),
     /// Pieces of a set of items that are alike.
     Count(usize),
-    /// The line below a prediction is at most its limit.
-    Promise { item: usize, which: usize },
+    /// A line below a prediction is at most the limits of those that it is promised.
+    Promises(Arc<Promises>),
     /// The inequality at this position among those of the class.
     Inequality(usize),
+}
+
+/// Promises of one prediction that one row stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Promises {
+    /// Items and which of their promises it is, the tightest first.
+    pub(crate) of: Vec<(usize, usize)>,
+    /// Where the line touches the prediction; otherwise it is the first line.
+    pub(crate) at: Option<Vec<f64>>,
 }
 
 /// What a node's relaxation says.
@@ -38,6 +49,7 @@ const BROKEN: f64 = 1e-6;
 /// The linear program of a region, in the items that are free: min −Σ w_i x_i.
 pub(super) struct Relaxation<'a> {
     filling: &'a Filling,
+    interference: &'a dyn Interference,
     region: &'a Region,
     free: Vec<usize>,
     /// Profit of what is fixed.
@@ -49,7 +61,7 @@ pub(super) struct Relaxation<'a> {
 }
 
 impl<'a> Relaxation<'a> {
-    pub(super) fn new(filling: &'a Filling, region: &'a Region) -> Self {
+    pub(super) fn new(filling: &'a Filling, interference: &'a dyn Interference, region: &'a Region) -> Self {
         let free: Vec<usize> = (0..filling.items()).filter(|item| region.is_free(*item)).collect();
         let fixed_pieces: Vec<f64> = (0..filling.items())
             .map(|item| if region.is_free(item) { 0.0 } else { f64::from(region.least[item]) })
@@ -84,7 +96,7 @@ impl<'a> Relaxation<'a> {
             rows.push(RowKey::Count(set));
         }
         lp.set_objective(&cost);
-        Self { filling, region, free, fixed, base, lp, rows }
+        Self { filling, interference, region, free, fixed, base, lp, rows }
     }
 
     pub(super) fn solve(&mut self, threshold: f64) -> LpStatus {
@@ -132,17 +144,27 @@ impl<'a> Relaxation<'a> {
     /// Takes in those of these rows that there are.
     pub(super) fn take(&mut self, judgement: &Judgement, rows: &[RowKey]) {
         let filling = self.filling;
+        let mut reach = None;
         for row in rows {
             match row {
                 RowKey::Memory | RowKey::Coordinate(_) | RowKey::Count(_) => {}
-                RowKey::Promise { item, which } => {
-                    let is_it = |promise: &&Promise| promise.item == *item && promise.which == *which;
-                    judgement
-                        .open
-                        .iter()
-                        .find(is_it)
-                        .into_iter()
-                        .for_each(|promise| self.add_promise(judgement, promise));
+                RowKey::Promises(key) => {
+                    let of = |(item, which): &(usize, usize)| {
+                        judgement.open.iter().find(|promise| promise.item == *item && promise.which == *which)
+                    };
+                    let Some(first) = key.of.iter().find_map(of) else { continue };
+                    let line = match &key.at {
+                        None => judgement.lines[first.line].clone(),
+                        Some(y) => {
+                            let Some((slope, constant)) = self.interference.tangent(judgement, first, y) else {
+                                continue;
+                            };
+                            let reach = reach.get_or_insert_with(|| Reach::new(filling, self.region));
+                            let highest = constant + reach.most(&slope);
+                            Line { slope, constant, highest }
+                        }
+                    };
+                    self.add_promises(judgement, key, &line);
                 }
                 RowKey::Inequality(position) => {
                     let known = filling.inequalities.iter().find(|known| known.position == *position);
@@ -152,56 +174,103 @@ impl<'a> Relaxation<'a> {
         }
     }
 
-    /// The promises.
+    /// The promises, those of one prediction together: with n_i = x_i / u_i, its items by limit, L_1 ≤ L_2 ≤ … ≤ L_m ≤ M where
+    /// M = max a·y + c on the region,
     ///
-    /// With n_i = x_i / u_i and M = max (a·y + c) − limit on the box, a·y + c + M·n_i ≤ limit + M, which is a·y + c ≤ limit at
-    /// x_i = u_i and nothing at x_i = 0; where x_i ≥ 1 anyway M is 0.
+    /// a·y + c + Σ (L_{k+1} − L_k)·n_k ≤ L_{m+1} = M,
+    ///
+    /// which is a·y + c ≤ L_k where k is the first that has all its pieces. Of the items for whom L_k ≤ L those with the most n_k break
+    /// it most (O. Günlük, Y. Pochet, "Mixing mixed-integer inequalities", Mathematical Programming 90, 2001, doi:10.1007/PL00011430).
+    /// Where x_k ≥ 1 anyway, M is L_k.
     fn cut_by_promises(&mut self, judgement: &Judgement, pieces: &[f64], y: &[f64]) -> usize {
-        let value: Vec<f64> =
-            judgement.lines.iter().map(|line| line.constant + crate::rounding::dot(&line.slope, y)).collect();
-        let mut broken: Vec<(f64, Promise)> = Vec::new();
+        let mut excess = Vec::new();
+        self.interference.excess(pieces, y, &mut excess);
+        let mut by_line: Vec<Vec<Promise>> = vec![Vec::new(); judgement.lines.len()];
+        let mut is_broken = vec![false; judgement.lines.len()];
         for promise in &judgement.open {
-            let big = self.big(judgement, promise);
-            let share = pieces[promise.item] / f64::from(self.filling.most[promise.item].max(1));
-            let excess = value[promise.line] - promise.limit - big * (1.0 - share.min(1.0));
-            if excess > BROKEN {
-                broken.push((excess / (1.0 + big), *promise));
+            by_line[promise.line].push(*promise);
+            is_broken[promise.line] |= excess[promise.item] > BROKEN && pieces[promise.item] > BROKEN;
+        }
+        let mut broken: Vec<(f64, Promises, Line)> = Vec::new();
+        let mut reach = None;
+        for (l, mut promises) in by_line.into_iter().enumerate().filter(|(l, _)| is_broken[*l]) {
+            promises.sort_by(|a, b| a.limit.total_cmp(&b.limit));
+            let first = &judgement.lines[l];
+            let mut lines = vec![(None, first.clone())];
+            if let Some((slope, constant)) = self.interference.tangent(judgement, &promises[0], y)
+                && slope != first.slope
+            {
+                let reach = reach.get_or_insert_with(|| Reach::new(self.filling, self.region));
+                let highest = constant + reach.most(&slope);
+                lines.push((Some(y.to_vec()), Line { slope, constant, highest }));
+            }
+            let best = lines.into_iter().map(|(at, line)| {
+                let value = line.constant + crate::rounding::dot(&line.slope, y);
+                let cap = self.cap(&promises, &line);
+                // The steps of the most that any item so far has of its pieces.
+                let (mut of, mut sum, mut most, mut last) = (Vec::new(), 0.0, 0.0, 0.0);
+                for promise in &promises {
+                    if self.region.least[promise.item] > 0 {
+                        of.push((promise.item, promise.which));
+                        break;
+                    }
+                    let share = (pieces[promise.item] / f64::from(self.filling.most[promise.item].max(1))).min(1.0);
+                    if promise.limit < cap && share > most + 1e-9 {
+                        sum += most * (promise.limit - last);
+                        (most, last) = (share, promise.limit);
+                        of.push((promise.item, promise.which));
+                    }
+                }
+                sum += most * (cap - last);
+                let big = cap - promises[0].limit;
+                let excess = value + sum - cap;
+                (excess, excess / (1.0 + big.max(0.0)), Promises { of, at }, line)
+            });
+            if let Some((excess, score, promises, line)) = best.max_by(|a, b| a.1.total_cmp(&b.1))
+                && excess > BROKEN
+            {
+                broken.push((score, promises, line));
             }
         }
         broken.sort_by(|a, b| b.0.total_cmp(&a.0));
-        broken.retain(|(_, p)| !self.rows.contains(&RowKey::Promise { item: p.item, which: p.which }));
+        broken.retain(|(_, promises, _)| {
+            !self.rows.iter().any(|row| matches!(row, RowKey::Promises(other) if **other == *promises))
+        });
         broken.truncate(CUTS);
-        for (_, promise) in &broken {
-            self.add_promise(judgement, promise);
+        let count = broken.len();
+        for (_, promises, line) in broken {
+            self.add_promises(judgement, &Arc::new(promises), &line);
         }
-        broken.len()
+        count
     }
 
-    fn big(&self, judgement: &Judgement, promise: &Promise) -> f64 {
-        if self.region.least[promise.item] > 0 {
-            return 0.0;
-        }
-        (judgement.lines[promise.line].highest - promise.limit).max(0.0)
+    /// The most that a line can be where all those hold that must.
+    fn cap(&self, promises: &[Promise], line: &Line) -> f64 {
+        let forced = promises.iter().filter(|promise| self.region.least[promise.item] > 0);
+        forced.map(|promise| promise.limit).fold(line.highest, f64::min)
     }
 
-    fn add_promise(&mut self, judgement: &Judgement, promise: &Promise) {
-        let line = &judgement.lines[promise.line];
-        let big = self.big(judgement, promise);
-        let per_piece = big / f64::from(self.filling.most[promise.item].max(1));
-        let row: Vec<f64> = self
-            .free
-            .iter()
-            .map(|item| {
-                let slope = crate::rounding::dot(&line.slope, self.filling.contribution(*item));
-                if *item == promise.item { slope + per_piece } else { slope }
-            })
-            .collect();
-        let mut right = promise.limit + big - line.constant - crate::rounding::dot(&line.slope, &self.base);
-        if !self.region.is_free(promise.item) {
-            right -= per_piece * f64::from(self.region.least[promise.item]);
+    fn add_promises(&mut self, judgement: &Judgement, key: &Arc<Promises>, line: &Line) {
+        let of = key.of.iter().filter_map(|(item, which)| {
+            judgement.open.iter().find(|promise| promise.item == *item && promise.which == *which).copied()
+        });
+        let of: Vec<Promise> = of.collect();
+        if of.is_empty() {
+            return;
+        }
+        let cap = self.cap(&of, line);
+        let mut row: Vec<f64> =
+            self.free.iter().map(|item| crate::rounding::dot(&line.slope, self.filling.contribution(*item))).collect();
+        let right = cap - line.constant - crate::rounding::dot(&line.slope, &self.base);
+        let below: Vec<&Promise> = of.iter().filter(|p| self.region.least[p.item] == 0 && p.limit < cap).collect();
+        for (k, promise) in below.iter().enumerate() {
+            let step = below.get(k + 1).map_or(cap, |next| next.limit) - promise.limit;
+            if let Ok(column) = self.free.binary_search(&promise.item) {
+                row[column] += step / f64::from(self.filling.most[promise.item].max(1));
+            }
         }
         self.lp.add_row(&row, f64::NEG_INFINITY, right + 1e-10);
-        self.rows.push(RowKey::Promise { item: promise.item, which: promise.which });
+        self.rows.push(RowKey::Promises(key.clone()));
     }
 
     pub(super) fn finish(self, status: LpStatus) -> Bounded {
@@ -218,7 +287,7 @@ impl<'a> Relaxation<'a> {
             self.free.iter().zip(&weights).for_each(|(item, weight)| of_items[*item] = *weight);
         }
         let pieces = self.pieces();
-        let duals = self.rows.iter().copied().zip(duals).filter(|(_, dual)| *dual != 0.0).collect();
+        let duals = self.rows.iter().cloned().zip(duals).filter(|(_, dual)| *dual != 0.0).collect();
         Bounded { bound, pieces, duals, weights: of_items }
     }
 }

@@ -56,6 +56,22 @@ struct Relaxed {
     above: Vec<(f64, f64)>,
 }
 
+impl Relaxed {
+    /// A unit of this phase, or of this range; `is_on` says which of the two lines below it is taken.
+    fn push(&mut self, phase: Option<bool>, (least, most): (f64, f64), is_on: bool) {
+        let (below, above) = match phase {
+            Some(true) => (1.0, (1.0, 0.0)),
+            Some(false) => (0.0, (0.0, 0.0)),
+            None => {
+                let slope = most / (most - least);
+                (if is_on { 1.0 } else { 0.0 }, (slope, -slope * least))
+            }
+        };
+        self.below.push(below);
+        self.above.push(above);
+    }
+}
+
 /// Fillings whose states are sampled.
 const SAMPLES: usize = 96;
 /// Variance that every direction has at least, relative to the mean variance.
@@ -146,6 +162,7 @@ impl<'p, 'a> SharedState<'p, 'a> {
         judgement.looseness.resize(self.dimension, 0.0);
         let hidden = &self.layers[..self.layers.len() - 1];
         judgement.phases.resize(hidden.iter().map(|layer| layer.bias.len()).sum(), None);
+        judgement.ranges.clear();
         let mut phases = judgement.phases.iter_mut();
         let mut relaxed: Vec<Relaxed> = Vec::new();
         for (layer, weights) in hidden.iter().zip(&self.unit_weights) {
@@ -170,16 +187,8 @@ impl<'p, 'a> SharedState<'p, 'a> {
                     }
                 }
                 let (least, most) = range;
-                let (below, above) = match phase {
-                    Some(true) => (1.0, (1.0, 0.0)),
-                    Some(false) => (0.0, (0.0, 0.0)),
-                    None => {
-                        let slope = most / (most - least);
-                        (if most > -least { 1.0 } else { 0.0 }, (slope, -slope * least))
-                    }
-                };
-                of.below.push(below);
-                of.above.push(above);
+                judgement.ranges.push(range);
+                of.push(*phase, range, most > -least);
             }
             relaxed.push(of);
         }
@@ -293,6 +302,31 @@ impl Interference for SharedState<'_, '_> {
             }
             judgement.verdicts.push(verdict);
         }
+    }
+
+    fn tangent(&self, judgement: &Judgement, promise: &Promise, y: &[f64]) -> Option<(Vec<f64>, f64)> {
+        let (o, _) = self.promises[promise.item][promise.which];
+        let mut units = judgement.phases.iter().zip(&judgement.ranges);
+        let mut relaxed: Vec<Relaxed> = Vec::new();
+        let mut x = y.to_vec();
+        let (output, hidden) = self.layers.split_last()?;
+        for layer in hidden {
+            let mut next = layer.bias.clone();
+            for (x, column) in x.iter().zip(layer.transposed.chunks_exact(layer.bias.len())) {
+                if *x != 0.0 {
+                    next.iter_mut().zip(column).for_each(|(next, weight)| *next += x * weight);
+                }
+            }
+            let mut of = Relaxed::default();
+            for (x, (phase, range)) in next.iter_mut().zip(&mut units) {
+                of.push(*phase, *range, *x > 0.0);
+                *x = x.max(0.0);
+            }
+            relaxed.push(of);
+            x = next;
+        }
+        let row = &output.weights[o * output.inputs..(o + 1) * output.inputs];
+        Some(self.backward(&relaxed, row, output.bias[o], false))
     }
 
     fn excess(&self, pieces: &[f64], y: &[f64], excess: &mut Vec<f64>) {

@@ -382,7 +382,7 @@ impl<'a> Tree<'a> {
         }
         judgement.lines = Vec::new();
         judgement.open = Vec::new();
-        let rows = relaxed.duals.iter().map(|(row, _)| *row).collect();
+        let rows = relaxed.duals.iter().map(|(row, _)| row.clone()).collect();
         let node = Some(Box::new(Node { region, pieces: relaxed.pieces, judgement, rows }));
         Ok(Evaluated { bound, own_bound: relaxed.bound, duals: relaxed.duals, threshold, cut_off, node })
     }
@@ -505,7 +505,7 @@ impl<'a> Tree<'a> {
 
     /// The linear relaxation of a region.
     fn relax(&self, region: &Region, judgement: &Judgement, rows: &[RowKey], threshold: f64) -> Bounded {
-        let mut relaxation = Relaxation::new(self.filling, region);
+        let mut relaxation = Relaxation::new(self.filling, self.interference, region);
         relaxation.take(judgement, rows);
         let mut status = relaxation.solve(threshold);
         for _ in 0..ROUNDS {
