@@ -144,7 +144,7 @@ const GROWTH: f64 = 6.0;
 const SIDES: usize = 2;
 const ITEMS: usize = 2;
 /// Sets of items that are alike whose pieces are not whole together.
-const COUNTS: usize = 2;
+const COUNTS: usize = 1;
 /// Items that are tried where little is promised in vain.
 const FRACTIONAL_ITEMS: usize = 3;
 /// How often the observer is asked.
