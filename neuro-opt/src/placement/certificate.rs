@@ -20,6 +20,7 @@
 //! is solved, no tree searched, nothing is taken from the plan. Limits are loosened by 1e-8 in the logarithm of a promise, so that
 //! rounding cuts off nothing that the audit would accept.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ndarray::Array2;
@@ -27,8 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use super::filling::{
-    Branch, Budget, Filling, Inequality, Interference, Judgement, Region, RowKey, Solution, TreeNode, applicable,
-    interference_of, settle,
+    Branch, Budget, Filling, Inequality, Interference, Judgement, Line, Reach, Region, RowKey, Solution, TreeNode,
+    applicable, interference_of, settle,
 };
 use super::group::{Group, split};
 use crate::{Error, Method, Result};
@@ -134,6 +135,9 @@ pub struct GroupProof {
     pub bound: f64,
     /// Regions, the first one all fillings.
     pub tree: Vec<ProofNode>,
+    /// Points y at which lines below predictions touch them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<Vec<f64>>,
 }
 
 /// A region.
@@ -143,16 +147,32 @@ pub struct ProofNode {
     /// Where it is cut; a leaf is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
-    /// Row duals: 0 is the memory, 1 + k the coordinate k, 1 + d + 2·i + w the w-th promise of the i-th of n requests that the kind admits,
-    /// 1 + d + 2·n + s the s-th of m sets of items that are alike, 1 + d + 2·n + m + j the class's j-th inequality.
+    /// Row duals: 0 is the memory, 1 + k the coordinate k, 1 + d + s the s-th of m sets of items that are alike, 1 + d + m + j the class's
+    /// j-th inequality.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duals: Vec<(usize, f64)>,
+    /// Duals of rows of promises.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promises: Vec<PromisesDual>,
     /// Of a region whose duals do not prove the bound: what loses more than their bound less this is left out. At most v_c.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worth: Option<f64>,
     /// Whether the duals prove that the region holds no filling.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
+}
+
+/// The dual of a row that says that a line below a prediction is at most the limits of those that it is promised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromisesDual {
+    /// 2·i + w is the w-th promise of the i-th request that the kind admits.
+    pub of: Vec<usize>,
+    /// Position of the point where the line touches the prediction; without one it is the line that the region's bounds give first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<usize>,
+    /// The dual.
+    pub dual: f64,
 }
 
 /// A cut, and the positions of the two halves.
@@ -216,17 +236,17 @@ impl Certificate {
     }
 }
 
-/// Dimension, items and sets of items that are alike.
+/// Dimension, and number of sets of items that are alike.
 pub(super) fn size_of(filling: &Filling) -> Size {
-    (filling.dimension, filling.items(), filling.alike.len())
+    (filling.dimension, filling.alike.len())
 }
 
 /// What [`size_of`] gives.
-pub(super) type Size = (usize, usize, usize);
+pub(super) type Size = (usize, usize);
 
 /// The number of the first inequality of a class of this size.
-fn first_inequality((dimension, items, sets): Size) -> usize {
-    1 + dimension + 2 * items + sets
+fn first_inequality((dimension, sets): Size) -> usize {
+    1 + dimension + sets
 }
 
 impl ClassBasis {
@@ -245,19 +265,23 @@ const NOTHING: f64 = -1.0;
 impl GroupProof {
     /// That nothing pays more than a price that is all it pays.
     pub(super) fn at_full_prices() -> Self {
-        Self { bound: 0.0, tree: vec![ProofNode { cut: None, duals: Vec::new(), worth: None, empty: false }] }
+        Self { bound: 0.0, tree: vec![ProofNode::leaf(Vec::new())], points: Vec::new() }
     }
 
     /// What a search proved of a filling.
     pub(super) fn of(solution: &Solution, filling: &Filling) -> Self {
         let bound = solution.bound.max(NOTHING);
-        Self { bound, tree: proof_of(&solution.tree, bound, filling) }
+        let mut proof = Self { bound, tree: Vec::new(), points: Vec::new() };
+        if !solution.tree.is_empty() {
+            Taking { tree: &solution.tree, filling, proof: &mut proof, points: HashMap::new() }.take(0);
+        }
+        proof
     }
 
     /// That an inequality of these profits, at this position, holds.
     pub(super) fn by_inequality(position: usize, limit: f64, filling: &Filling) -> Self {
-        let duals = vec![(code_of(&RowKey::Inequality(position), filling), -1.0)];
-        Self { bound: limit, tree: vec![ProofNode { cut: None, duals, worth: None, empty: false }] }
+        let duals = vec![(first_inequality(size_of(filling)) + position, -1.0)];
+        Self { bound: limit, tree: vec![ProofNode::leaf(duals)], points: Vec::new() }
     }
 
     /// The limit of the inequality that it proves: whatever rounding leaves to a proof is in it.
@@ -273,45 +297,66 @@ impl GroupProof {
     }
 }
 
-/// The number of a row.
-fn code_of(row: &RowKey, filling: &Filling) -> usize {
-    match row {
-        RowKey::Memory => 0,
-        RowKey::Coordinate(k) => 1 + k,
-        RowKey::Count(set) => 1 + filling.dimension + 2 * filling.items() + set,
-        RowKey::Promises(of) => 1 + filling.dimension + 2 * of.of[0].0 + of.of[0].1,
-        RowKey::Inequality(position) => first_inequality(size_of(filling)) + position,
+impl ProofNode {
+    /// A region that is not cut.
+    fn leaf(duals: Vec<(usize, f64)>) -> Self {
+        Self { cut: None, duals, promises: Vec::new(), worth: None, empty: false }
     }
 }
 
-/// A tree as a proof of `bound`, without what it does not take.
-fn proof_of(tree: &[TreeNode], bound: f64, filling: &Filling) -> Vec<ProofNode> {
-    let mut proof = Vec::new();
-    if !tree.is_empty() {
-        take(tree, 0, bound, filling, &mut proof);
-    }
-    proof
+/// Makes a proof of a tree, without what it does not take.
+struct Taking<'t> {
+    tree: &'t [TreeNode],
+    filling: &'t Filling,
+    proof: &'t mut GroupProof,
+    /// Positions of the points that are in the proof, by their bits.
+    points: HashMap<Vec<u64>, usize>,
 }
 
-fn take(tree: &[TreeNode], place: usize, bound: f64, filling: &Filling, proof: &mut Vec<ProofNode>) -> usize {
-    let node = &tree[place];
-    let code = |row: &RowKey| code_of(row, filling);
-    let duals = node.duals.iter().map(|(row, dual)| (code(row), *dual)).collect();
-    let own = proof.len();
-    proof.push(ProofNode { cut: None, duals, worth: None, empty: node.bound == f64::NEG_INFINITY });
-    if node.bound <= bound {
-        return own;
+impl Taking<'_> {
+    /// Takes a region and what is needed below it; its position in the proof.
+    fn take(&mut self, place: usize) -> usize {
+        let node = &self.tree[place];
+        let mut own = ProofNode { empty: node.bound == f64::NEG_INFINITY, ..ProofNode::leaf(Vec::new()) };
+        for (row, dual) in &node.duals {
+            let code = match row {
+                RowKey::Memory => 0,
+                RowKey::Coordinate(k) => 1 + k,
+                RowKey::Count(set) => 1 + self.filling.dimension + set,
+                RowKey::Inequality(position) => first_inequality(size_of(self.filling)) + position,
+                RowKey::Promises(promises) => {
+                    let of = promises.of.iter().map(|(item, which)| 2 * item + which).collect();
+                    let at = promises.at.as_ref().map(|point| self.point(point));
+                    own.promises.push(PromisesDual { of, at, dual: *dual });
+                    continue;
+                }
+            };
+            own.duals.push((code, *dual));
+        }
+        let position = self.proof.tree.len();
+        self.proof.tree.push(own);
+        if node.bound <= self.proof.bound {
+            return position;
+        }
+        self.proof.tree[position].worth = Some(node.threshold);
+        if let Some((branch, halves)) = &node.branch {
+            let halves = halves.map(|half| self.take(half));
+            self.proof.tree[position].cut = Some(match branch {
+                Branch::Pieces { item, pieces } => Cut::Pieces(*item, *pieces, halves),
+                Branch::Count { set, pieces } => Cut::Count(*set, *pieces, halves),
+                Branch::Coordinate { k, at } => Cut::State(*k, *at, halves),
+            });
+        }
+        position
     }
-    proof[own].worth = Some(node.threshold);
-    if let Some((branch, halves)) = &node.branch {
-        let halves = halves.map(|half| take(tree, half, bound, filling, proof));
-        proof[own].cut = Some(match branch {
-            Branch::Pieces { item, pieces } => Cut::Pieces(*item, *pieces, halves),
-            Branch::Coordinate { k, at } => Cut::State(*k, *at, halves),
-            Branch::Count { set, pieces } => Cut::Count(*set, *pieces, halves),
-        });
+
+    fn point(&mut self, point: &[f64]) -> usize {
+        let points = &mut self.proof.points;
+        *self.points.entry(point.iter().map(|y| y.to_bits()).collect()).or_insert_with(|| {
+            points.push(point.to_vec());
+            points.len() - 1
+        })
     }
-    own
 }
 
 /// By how much a bound may be missed for rounding's sake, relative to the larger of 1 and the bound.
@@ -569,9 +614,9 @@ impl GroupCheck<'_> {
         let mut sizes: Vec<f64> = weights.iter().map(|weight| weight.abs()).collect();
         let (mut sum, mut size) = (0.0, 0.0);
         let pieces = |item: usize| (f64::from(region.least[item]), f64::from(region.most[item]));
+        // lower ≤ a·x ≤ upper; a missing lower one is the least that the pieces give. Where an a is itself a sum, its size is known.
+        let mut rows: Vec<Row> = Vec::new();
         for (code, dual) in &node.duals {
-            // lower ≤ a·x ≤ upper; a missing lower one is the least that the pieces give. Where an a is itself a sum, its size is known.
-            let mut sums = None;
             let (a, lower, upper): (Vec<f64>, Option<f64>, f64) = if *code == 0 {
                 (filling.memory_gb.clone(), None, filling.capacity_gb + 1e-9)
             } else if *code <= d {
@@ -582,36 +627,24 @@ impl GroupCheck<'_> {
                     continue;
                 };
                 (known.profits.clone(), None, known.limit + 1e-10)
-            } else if let Some(set) = code.checked_sub(1 + d + 2 * filling.items()) {
+            } else {
+                let set = code - 1 - d;
                 let mut a = vec![0.0; filling.items()];
                 filling.alike[set].iter().for_each(|item| a[*item] = 1.0);
                 let (fewest, most) = region.counts[set];
                 let all: u32 = filling.alike[set].iter().map(|item| region.most[*item]).sum();
                 (a, Some(f64::from(fewest)), f64::from(most.min(all)))
-            } else {
-                let (item, which) = ((code - 1 - d) / 2, (code - 1 - d) % 2);
-                let Some(promise) = judgement.open.iter().find(|p| p.item == item && p.which == which) else {
-                    continue;
-                };
-                let line = &judgement.lines[promise.line];
-                let big = if region.least[item] > 0 { 0.0 } else { (line.highest - promise.limit).max(0.0) };
-                let big_share = big / f64::from(filling.most[item].max(1));
-                let slope = |i: usize| crate::rounding::dot(&line.slope, filling.contribution(i));
-                let mut a: Vec<f64> = (0..filling.items()).map(slope).collect();
-                a[item] += big_share;
-                let size_of =
-                    |i: usize| line.slope.iter().zip(filling.contribution(i)).map(|(a, b)| (a * b).abs()).sum();
-                let mut size: Vec<f64> = (0..filling.items()).map(size_of).collect();
-                size[item] += big_share;
-                sums = Some(size);
-                (a, None, promise.limit + big - line.constant + 1e-10)
             };
+            rows.push(Row { size: a.clone(), a, lower, upper, dual: *dual });
+        }
+        rows.extend(node.promises.iter().filter_map(|promises| self.promises_row(promises, region, judgement)));
+        for Row { a, size: a_size, lower, upper, dual } in &rows {
             let least = || (0..filling.items()).map(|i| (a[i] * pieces(i).0).min(a[i] * pieces(i).1)).sum();
-            let side = if *dual > 0.0 { lower.unwrap_or_else(least) } else { upper };
+            let side = if *dual > 0.0 { lower.unwrap_or_else(least) } else { *upper };
             sum += dual * side;
             size += (dual * side).abs();
-            weights.iter_mut().zip(&a).for_each(|(weight, a)| *weight -= dual * a);
-            for (size, a) in sizes.iter_mut().zip(sums.as_ref().unwrap_or(&a)) {
+            weights.iter_mut().zip(a).for_each(|(weight, a)| *weight -= dual * a);
+            for (size, a) in sizes.iter_mut().zip(a_size) {
                 *size += (dual * a).abs();
             }
         }
@@ -621,7 +654,7 @@ impl GroupCheck<'_> {
             // Twice: once in the weight, and once in the least value of a row that has no lower end.
             size += 2.0 * weight_size * most;
         }
-        let error = crate::rounding::gamma(node.duals.len() + filling.items() + d) * size;
+        let error = crate::rounding::gamma(rows.len() + filling.items() + d) * size;
         let least = crate::rounding::down(sum, error);
         if !least.is_finite() {
             return None;
@@ -633,6 +666,53 @@ impl GroupCheck<'_> {
         };
         Some((bound, weights))
     }
+
+    /// Promises of one prediction: with n_i = x_i / u_i and limits L_1 ≤ … ≤ L_m below M, the most that a line a·y + c below it can be,
+    /// a·y + Σ (L_{k+1} − L_k)·n_k ≤ M − c where L_{m+1} is M: if k is the first with all its pieces, the sum is at least M − L_k. What has a
+    /// piece for sure lowers M to its limit. `None` of promises that are not open here or of several predictions.
+    fn promises_row(&self, promises: &PromisesDual, region: &Region, judgement: &Judgement) -> Option<Row> {
+        let filling = &self.filling;
+        let is_open = |code: &usize| judgement.open.iter().find(|p| 2 * p.item + p.which == *code);
+        let mut open: Vec<_> = promises.of.iter().filter_map(is_open).collect();
+        let first = *open.first()?;
+        if open.iter().any(|promise| promise.line != first.line) {
+            return None;
+        }
+        let line = match promises.at {
+            None => judgement.lines[first.line].clone(),
+            Some(place) => {
+                let point = self.proof.points.get(place).filter(|point| point.len() == filling.dimension)?;
+                let (slope, constant) = self.interference.tangent(judgement, first, point)?;
+                let highest = constant + Reach::new(filling, region).most(&slope);
+                Line { slope, constant, highest }
+            }
+        };
+        open.sort_by(|p, q| p.limit.total_cmp(&q.limit));
+        open.dedup_by_key(|promise| promise.item);
+        let sure = open.iter().filter(|promise| region.least[promise.item] > 0).map(|promise| promise.limit);
+        let most = sure.fold(line.highest, f64::min);
+        open.retain(|promise| promise.limit < most);
+        let mut a: Vec<f64> =
+            (0..filling.items()).map(|i| crate::rounding::dot(&line.slope, filling.contribution(i))).collect();
+        let size_of = |i: usize| line.slope.iter().zip(filling.contribution(i)).map(|(a, b)| (a * b).abs()).sum();
+        let mut size: Vec<f64> = (0..filling.items()).map(size_of).collect();
+        for (k, promise) in open.iter().enumerate() {
+            let step = open.get(k + 1).map_or(most, |next| next.limit) - promise.limit;
+            let step = step / f64::from(filling.most[promise.item].max(1));
+            a[promise.item] += step;
+            size[promise.item] += step;
+        }
+        Some(Row { a, size, lower: None, upper: most - line.constant + 1e-10, dual: promises.dual })
+    }
+}
+
+/// lower ≤ a·x ≤ upper with its dual, and the sizes of the sums that the a are.
+struct Row {
+    a: Vec<f64>,
+    size: Vec<f64>,
+    lower: Option<f64>,
+    upper: f64,
+    dual: f64,
 }
 
 /// Rows as a matrix, of the class at a position.
