@@ -235,12 +235,17 @@ fn a_certificate_that_was_changed_is_refused() {
     let cut = good.parts[0].groups[0].tree.iter().position(|node| node.cut.is_some()).unwrap();
     refused(&|c| c.parts[0].groups[0].tree[cut].cut = None);
     refused(&|c| match &mut c.parts[0].groups[0].tree[cut].cut {
-        Some(Cut::Pieces(_, _, halves) | Cut::State(_, _, halves)) => halves[1] = halves[0],
+        Some(Cut::Pieces(_, _, halves) | Cut::Count(_, _, halves) | Cut::State(_, _, halves)) => halves[1] = halves[0],
         None => {}
     });
     refused(&|c| c.parts[0].groups[0].tree[cut].worth = Some(1e6));
     // Duals that are none.
-    refused(&|c| c.parts[0].groups[0].tree.iter_mut().for_each(|node| node.duals.clear()));
+    refused(&|c| {
+        for node in &mut c.parts[0].groups[0].tree {
+            node.duals.clear();
+            node.promises.clear();
+        }
+    });
     // Duals so large that a sum overflows, or is nothing but its rounding errors.
     let rows = 1 + good.classes[0].basis.len();
     for row in 0..rows {
@@ -248,7 +253,7 @@ fn a_certificate_that_was_changed_is_refused() {
             for empty in [false, true] {
                 refused(&|c| {
                     let duals = vec![(row, dual), (row, -dual), (row, dual)];
-                    c.parts[0].groups[0].tree = vec![ProofNode { cut: None, duals, worth: None, empty }];
+                    c.parts[0].groups[0].tree = vec![ProofNode { cut: None, duals, promises: Vec::new(), worth: None, empty }];
                 });
             }
         }
@@ -292,14 +297,16 @@ fn check_parted_certificate(seed: u64) -> bool {
     refused(&|c| c.classes[class].inequalities[0].prices[0] = -1.0);
     refused(&|c| c.classes[class].inequalities[0].held.push(1000));
     // One that says that it holds because it holds.
-    let first = 1 + good.classes[class].basis.len() + 2 * instance.requests.len();
-    let itself = |c: &mut Certificate| {
-        let proof = &mut c.classes[class].inequalities[0].proof;
-        proof.bound *= 0.5;
-        proof.tree.truncate(1);
-        (proof.tree[0].cut, proof.tree[0].duals) = (None, vec![(first, -1.0)]);
-    };
-    refused(&itself);
+    let dimension = good.classes[class].basis.len();
+    for code in 1 + dimension..1 + dimension + 3 * instance.requests.len() {
+        refused(&|c| {
+            let proof = &mut c.classes[class].inequalities[0].proof;
+            proof.bound *= 0.5;
+            proof.tree.truncate(1);
+            proof.tree[0].promises.clear();
+            (proof.tree[0].cut, proof.tree[0].duals) = (None, vec![(code, -1.0)]);
+        });
+    }
     true
 }
 

@@ -74,7 +74,20 @@ impl<'p> Class<'p> {
         let (servers, pool, known) = (vec![server], Vec::new(), HashSet::new());
         let (inequalities, proofs) = (Vec::new(), Vec::new());
         let count = instance.requests.len();
-        Ok(Self { problem, count, servers, requests, interference, filling, pool, known, most, payments, inequalities, proofs })
+        Ok(Self {
+            problem,
+            count,
+            servers,
+            requests,
+            interference,
+            filling,
+            pool,
+            known,
+            most,
+            payments,
+            inequalities,
+            proofs,
+        })
     }
 
     /// The item of a request.

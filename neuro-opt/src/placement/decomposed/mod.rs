@@ -430,10 +430,8 @@ impl<'p, 'a> Run<'p, 'a> {
                 None if is_root => self.central.clone(),
                 None => dual.prices.clone(),
             };
-            let t0 = self.start.elapsed().as_secs_f64();
             let solutions = self.price(part, &dual, &at, observer)?;
             self.pricings += 1;
-            let t1 = self.start.elapsed().as_secs_f64();
             let mut bound: f64 = at.iter().sum();
             let mut proofs = Vec::new();
             for (group, solution) in part.groups.iter().zip(&solutions) {
@@ -441,10 +439,6 @@ impl<'p, 'a> Run<'p, 'a> {
                 bound += group.servers as f64 * limit;
                 proofs.extend(proof.map(|proof| (group.class, proof)));
                 self.nodes += solution.nodes;
-            }
-            if std::env::var("TRACE").is_ok() {
-                let sols: Vec<String> = solutions.iter().map(|s| format!("{:?} {} found {}", s.termination, s.nodes, s.found.len())).collect();
-                eprintln!("rec {} p{} t {:.1}-{:.1} dual {:.2} bound {:.2} part {:.2} rev {:.2} glob {:.2} coarse {:.2} pool {:?} {:?}", part.record, pricing, t0, t1, dual.value, bound, part.bound, self.revenue, self.bound, self.coarseness, self.classes.iter().map(|c| c.pool.len()).collect::<Vec<_>>(), sols);
             }
             let improved = bound < own;
             if improved {
@@ -523,9 +517,6 @@ impl<'p, 'a> Run<'p, 'a> {
                     pairs.for_each(|(mean, price)| *mean += CENTRAL * (price - *mean));
                 }
             }
-        }
-        if std::env::var("TRACE").is_ok() && part.record < usize::MAX {
-            eprintln!("recgen {} dual {:.3} idle {} {:.2}s pool {:?}", part.record, dual.value, idle, start.elapsed().as_secs_f64(), self.classes.iter().map(|c| c.pool.len()).collect::<Vec<_>>());
         }
         Ok(dual)
     }

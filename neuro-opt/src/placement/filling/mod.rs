@@ -18,7 +18,6 @@
 
 mod inequality;
 mod interference;
-mod local;
 mod reach;
 mod region;
 mod relaxation;
@@ -36,7 +35,6 @@ use crate::{Method, Result};
 
 pub(crate) use inequality::{Inequality, applicable};
 pub(crate) use interference::{Interference, Judgement, Line, Promise, Verdict};
-pub(crate) use local::improve;
 pub(crate) use reach::Reach;
 pub(crate) use region::{Branch, Budget, Region};
 pub(crate) use relaxation::RowKey;

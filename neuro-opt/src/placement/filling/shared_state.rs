@@ -265,7 +265,13 @@ impl Interference for SharedState<'_, '_> {
         let before = std::mem::take(&mut judgement.verdicts);
         judgement.lines.clear();
         judgement.open.clear();
-        // Per output: least value, greatest value, position of the line below.
+        // Per output the tightest limit that is in question; least value, greatest value, position of the line below.
+        let mut tightest = vec![f64::INFINITY; output.bias.len()];
+        let in_question = (self.promises.iter().enumerate())
+            .filter(|(item, _)| reach.region().most[*item] > 0 && before.get(*item) != Some(&Verdict::Always));
+        for (o, limit) in in_question.flat_map(|(_, promises)| promises) {
+            tightest[*o] = tightest[*o].min(limit + LOOSE);
+        }
         let mut known: Vec<Option<(f64, f64, usize)>> = vec![None; output.bias.len()];
         for (item, promises) in self.promises.iter().enumerate() {
             if reach.region().most[item] == 0 {
@@ -283,6 +289,10 @@ impl Interference for SharedState<'_, '_> {
                     let row = &output.weights[o * output.inputs..(o + 1) * output.inputs];
                     let (slope, constant) = self.backward(&relaxed, row, output.bias[*o], true);
                     let highest = constant + reach.most(&slope);
+                    if highest <= tightest[*o] {
+                        // No line: nothing is open.
+                        return (f64::NEG_INFINITY, highest, usize::MAX);
+                    }
                     let (slope, constant) = self.backward(&relaxed, row, output.bias[*o], false);
                     let lowest = constant + reach.least(&slope);
                     let line_highest = constant + reach.most(&slope);
