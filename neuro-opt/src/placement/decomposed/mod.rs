@@ -147,7 +147,7 @@ const PLAN_EVERY: f64 = 0.15;
 /// Weight of the best prices in smoothed ones.
 const SMOOTHING: f64 = 0.5;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
-const IDLE_ROUNDS: [usize; 2] = [8, 2];
+const IDLE_ROUNDS: [usize; 2] = [5, 2];
 /// Weight of the master's latest prices in their mean.
 const CENTRAL: f64 = 0.1;
 /// Iterations of one local search, and how often they are doubled where it finds nothing.
@@ -166,6 +166,8 @@ const CLOSING_PRICINGS: usize = 12;
 const MISSING: f64 = 0.15;
 /// The same of the first pricing, of what branching is left, and of all.
 const FIRST_MISS: [f64; 2] = [0.3, 0.008];
+/// Share of the room for closing a part that its pricing may miss: what it proves is rounded up.
+const CLOSING: f64 = 0.75;
 /// Room for closing a part that is little, of what its bound misses of the value of its prices.
 const LITTLE_ROOM: f64 = 0.05;
 /// Share of the gap that a pricing may miss, at least and at most: the more, the sooner it is done.
@@ -533,7 +535,7 @@ impl<'p, 'a> Run<'p, 'a> {
         let (cutoff, missing) = (self.cutoff(), part.bound - dual.value);
         let share = match cutoff - dual.value {
             // Where there is hardly any room, step by step: an exact pricing of flat prices has no end.
-            room if room >= LITTLE_ROOM * missing => 0.9 * room,
+            room if room >= LITTLE_ROOM * missing => CLOSING * room,
             room if room >= 0.0 => MISSING * missing,
             _ if part.prices.is_none() && part.record == 0 => {
                 (FIRST_MISS[0] * (dual.value - cutoff)).min(FIRST_MISS[1] * dual.value)
