@@ -253,7 +253,8 @@ fn a_certificate_that_was_changed_is_refused() {
             for empty in [false, true] {
                 refused(&|c| {
                     let duals = vec![(row, dual), (row, -dual), (row, dual)];
-                    c.parts[0].groups[0].tree = vec![ProofNode { cut: None, duals, promises: Vec::new(), worth: None, empty }];
+                    c.parts[0].groups[0].tree =
+                        vec![ProofNode { cut: None, duals, promises: Vec::new(), worth: None, empty }];
                 });
             }
         }

@@ -52,8 +52,8 @@ pub(super) struct Pricing<'a> {
     pub(super) stop: &'a AtomicBool,
 }
 
-/// Iterations of local search from one filling on.
-const LOCAL_ITERATIONS: u64 = 2000;
+/// Iterations of one local search for each request.
+const LOCAL_ITERATIONS: u64 = 14;
 /// Fillings that are taken from one search.
 const COLUMNS: usize = 8;
 /// Fillings from which it starts, at least: with as many servers as there are, as many fillings are wanted.
@@ -127,13 +127,14 @@ impl<'p> Class<'p> {
         ranked
     }
 
-    /// Fillings of a group of more profit than `most`, by local search of so many iterations from one of the best that are known.
+    /// Fillings of a group of more profit than `most`, by local search from one of the best that are known, so often
+    /// twice as long.
     pub(super) fn generate(
         &self,
         group: &Group,
         prices: &[f64],
         most: f64,
-        iterations: u64,
+        doublings: usize,
         seed: u64,
     ) -> Result<Vec<Vec<u32>>> {
         let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
@@ -141,6 +142,7 @@ impl<'p> Class<'p> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let many = ranked.len().min(STARTS.max(group.servers));
         let first = if many == 0 { &group.least } else { ranked[rng.gen_range(0..many)].1 };
+        let iterations = self.iterations() << doublings;
         let mut found = Vec::new();
         for pieces in self.search(group, &filling, first, most + 1e-6 * most.abs().max(1.0), iterations, seed)? {
             if !self.known.contains(&pieces) && group.admits(&pieces) && self.interference.holds(&pieces)? {
@@ -151,6 +153,11 @@ impl<'p> Class<'p> {
             }
         }
         Ok(found)
+    }
+
+    /// Iterations of one local search.
+    fn iterations(&self) -> u64 {
+        LOCAL_ITERATIONS * self.requests.len() as u64
     }
 
     /// Fillings by local search that are worth more than `most`, the best first.
@@ -229,7 +236,7 @@ impl<'p> Class<'p> {
             known = Some(group.least.clone());
         }
         if let Some(best) = &known {
-            for improved in self.search(group, &filling, best, filling.profit(best), LOCAL_ITERATIONS, seed)? {
+            for improved in self.search(group, &filling, best, filling.profit(best), self.iterations(), seed)? {
                 if group.admits(&improved) && self.interference.holds(&improved)? {
                     known = Some(improved);
                     break;

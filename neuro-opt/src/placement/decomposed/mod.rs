@@ -150,8 +150,7 @@ const SMOOTHING: f64 = 0.5;
 const IDLE_ROUNDS: [usize; 2] = [5, 2];
 /// Weight of the master's latest prices in their mean.
 const CENTRAL: f64 = 0.1;
-/// Iterations of one local search, and how often they are doubled where it finds nothing.
-const LOCAL_ITERATIONS: u64 = 2000;
+/// How often the iterations of a local search are doubled where it finds nothing.
 const MOST_DOUBLINGS: usize = 5;
 /// Share of the time that one pricing may take of a part.
 const PRICING_SHARE: f64 = 0.1;
@@ -490,7 +489,7 @@ impl<'p, 'a> Run<'p, 'a> {
         }
         while idle < most_idle && !self.is_over() && start.elapsed() < time {
             self.ask(observer);
-            let iterations = LOCAL_ITERATIONS << idle.min(MOST_DOUBLINGS);
+            let doublings = idle.min(MOST_DOUBLINGS);
             let mut tasks: Vec<(usize, &[f64], f64, u64)> = Vec::new();
             for (g, group) in part.groups.iter().enumerate() {
                 tasks.push((g, &dual.prices, dual.most[g], rand::Rng::r#gen(&mut self.rng)));
@@ -504,7 +503,7 @@ impl<'p, 'a> Run<'p, 'a> {
             let found = spread(self.params.workers, tasks.len(), &mut || (), &|task| {
                 let (g, prices, most, seed) = tasks[task];
                 let group = &part.groups[g];
-                classes[group.class].generate(group, prices, most, iterations, seed)
+                classes[group.class].generate(group, prices, most, doublings, seed)
             })?;
             let groups: Vec<usize> = tasks.iter().map(|(g, ..)| *g).collect();
             for (g, found) in groups.into_iter().zip(found) {
