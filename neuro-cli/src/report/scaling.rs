@@ -79,7 +79,9 @@ fn broken(row: &ScalingRow) -> Option<(f64, f64)> {
 
 /// Whether a method bounds what is possible under the profilers: not so the programs on curves, whose bounds are of other problems.
 fn bounds_all(method: &str) -> bool {
-    method.parse::<Method>().is_ok_and(|method| method.proves_bound() && method.keeps_promises())
+    // What follows a colon is the profiler that it decides by.
+    let name = method.split(':').next().unwrap_or(method);
+    name.parse::<Method>().is_ok_and(|method| method.proves_bound() && method.keeps_promises())
 }
 
 impl Quantity {
