@@ -19,8 +19,6 @@ use crate::{Limits, Method, Result};
 /// Servers that are the same.
 pub(super) struct Class<'p> {
     problem: &'p Problem<'p>,
-    /// Requests of the instance.
-    count: usize,
     pub(super) servers: Vec<usize>,
     /// The request of each item.
     pub(super) requests: Vec<usize>,
@@ -73,10 +71,8 @@ impl<'p> Class<'p> {
         let most = payments.iter().filter(|payment| **payment > 0.0).sum::<f64>() + 1.0;
         let (servers, pool, known) = (vec![server], Vec::new(), HashSet::new());
         let (inequalities, proofs) = (Vec::new(), Vec::new());
-        let count = instance.requests.len();
         Ok(Self {
             problem,
-            count,
             servers,
             requests,
             interference,
@@ -127,8 +123,8 @@ impl<'p> Class<'p> {
         ranked
     }
 
-    /// Fillings of a group of more profit than `most`, by local search from one of the best that are known, so often
-    /// twice as long.
+    /// Fillings of a group of more profit than `most`, by local search from one of the best that are known, its iterations
+    /// doubled so often.
     pub(super) fn generate(
         &self,
         group: &Group,
@@ -172,7 +168,7 @@ impl<'p> Class<'p> {
     ) -> Result<Vec<Vec<u32>>> {
         // What must be there is worth more than everything else, what must not be there nothing.
         let bonus = 2.0 * filling.profits.iter().filter(|w| **w > 0.0).sum::<f64>() + 1.0;
-        let mut profits = vec![-1.0; self.count];
+        let mut profits = vec![-1.0; self.problem.instance().requests.len()];
         let mut sure = 0.0;
         for (item, request) in self.requests.iter().enumerate() {
             profits[*request] = match (group.least[item], group.most[item]) {

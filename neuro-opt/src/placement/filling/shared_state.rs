@@ -477,3 +477,62 @@ fn gradients(network: &Network, h: Array1<f64>, outputs: &[usize]) -> Vec<Array1
     let named = weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0);
     named.map(|(o, weight)| jacobian.row(o).to_owned() * f64::sqrt(*weight)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use neuro_data::Catalogue;
+    use neuro_data::scenario::{Scenario, ScenarioParams, draw};
+    use neuro_profiler::Bundle;
+
+    use super::*;
+    use crate::placement::Profiles;
+    use crate::placement::filling::{Region, settle};
+
+    /// Lines that touch lie below their predictions everywhere, and some nearer to them where they touch than the first ones.
+    #[test]
+    fn lines_that_touch_lie_below() {
+        for (suffix, seed) in [("", 1), ("", 2), ("-monotone", 1), ("-monotone", 2)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/data/bundles/edge-a{suffix}"));
+            let profiles = Profiles::default().with("edge-a", Bundle::read(&folder).unwrap());
+            let params = ScenarioParams {
+                requests: Some(40),
+                kinds: vec!["edge-a".into()],
+                ..ScenarioParams::new(Scenario::Mixed, 1, seed)
+            };
+            let instance = draw(&params, &Catalogue::built_in()).unwrap();
+            let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+            let requests = problem.admissible(0);
+            let shared = SharedState::new(&problem, Method::Exact, 0, requests.clone(), 32.0, None).unwrap();
+            let filling = problem.filling(&requests, &vec![0.0; 40], 32.0, &shared);
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut fillings = Vec::new();
+            while fillings.len() < 200 {
+                let pieces: Vec<f64> = (0..filling.items())
+                    .map(|_| if rng.gen_bool(0.3) { rng.r#gen::<f64>().round() } else { 0.0 })
+                    .collect();
+                if filling.used_gb(&pieces.iter().map(|x| *x as u32).collect::<Vec<_>>()) <= 32.0 {
+                    fillings.push(filling.coordinates(&pieces));
+                }
+            }
+            let (mut judgement, mut region) = (Judgement::default(), Region::whole(&filling));
+            assert!(settle(&filling, &shared, &mut region, &mut judgement));
+            assert!(!judgement.open.is_empty());
+            let mut closer = 0;
+            for promise in &judgement.open {
+                let (o, _) = shared.promises[promise.item][promise.which];
+                let first = &judgement.lines[promise.line];
+                for (at, y) in fillings.iter().zip(fillings.iter().rev()) {
+                    let (slope, constant) = shared.tangent(&judgement, promise, at).unwrap();
+                    let value = |y: &[f64]| constant + crate::rounding::dot(&slope, y);
+                    for y in [at, y] {
+                        assert!(value(y) <= shared.forward(y)[o] + 1e-9, "{suffix} {seed}");
+                    }
+                    closer += usize::from(value(at) > first.constant + crate::rounding::dot(&first.slope, at) + 1e-9);
+                }
+            }
+            assert!(closer > 0, "no line is nearer than the first one where it touches");
+        }
+    }
+}
