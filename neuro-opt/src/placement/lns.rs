@@ -387,8 +387,6 @@ impl<'p, 'a> Search<'p, 'a> {
         self.revenue = 0.0;
         for request in 0..self.placement.len() {
             match self.placement[request] {
-                // What pays less than nothing is not to be tried.
-                NONE if self.payments[request] < 0.0 => {}
                 NONE => self.wait(request),
                 server => {
                     self.servers[server as usize].add(self.problem, request);
@@ -511,9 +509,7 @@ impl<'p, 'a> Search<'p, 'a> {
         }
         for request in std::mem::take(&mut self.freed) {
             self.placement[request] = NONE;
-            if self.payments[request] >= 0.0 {
-                self.wait(request);
-            }
+            self.wait(request);
         }
         for (request, server) in std::mem::take(&mut self.placed) {
             self.placement[request] = server as u32;
@@ -568,9 +564,7 @@ impl<'p, 'a> Search<'p, 'a> {
         for request in std::mem::take(&mut self.servers[server].tenants) {
             self.placement[request] = NONE;
             self.revenue -= self.payment(request);
-            if self.payment(request) >= 0.0 {
-                self.wait(request);
-            }
+            self.wait(request);
         }
         self.servers[server] = Occupancy::empty(self.problem, self.servers[server].server);
     }
@@ -682,7 +676,11 @@ impl<'p, 'a> Search<'p, 'a> {
         self.candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     }
 
+    /// Lets a request wait, unless it costs more than it pays: then it is not to be tried.
     fn wait(&mut self, request: usize) {
+        if self.payment(request) < 0.0 {
+            return;
+        }
         self.place[request] = self.waiting.len() as u32;
         self.waiting.push(request as u32);
     }
