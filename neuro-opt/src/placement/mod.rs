@@ -41,7 +41,8 @@ mod tenancy;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
 pub use certificate::{
-    Branching, Certificate, ClassBasis, Cut, GroupProof, InequalityProof, PartProof, ProofNode, check_certificate,
+    Branching, Certificate, ClassBasis, Cut, GroupProof, InequalityProof, PartProof, PromisesDual, ProofNode,
+    check_certificate,
 };
 pub use decomposed::{Decomposed, DecomposedParams, decomposed};
 pub use exact::{Exact, ExactParams, exact};

@@ -155,14 +155,10 @@ impl<'a> Relaxation<'a> {
                     let Some(first) = key.of.iter().find_map(of) else { continue };
                     let line = match &key.at {
                         None => judgement.lines[first.line].clone(),
-                        Some(y) => {
-                            let Some((slope, constant)) = self.interference.tangent(judgement, first, y) else {
-                                continue;
-                            };
-                            let reach = reach.get_or_insert_with(|| Reach::new(filling, self.region));
-                            let highest = constant + reach.most(&slope);
-                            Line { slope, constant, highest }
-                        }
+                        Some(y) => match self.touching(judgement, first, y, &mut reach) {
+                            Some(line) => line,
+                            None => continue,
+                        },
                     };
                     self.add_promises(judgement, key, &line);
                 }
@@ -197,13 +193,8 @@ impl<'a> Relaxation<'a> {
             promises.sort_by(|a, b| a.limit.total_cmp(&b.limit));
             let first = &judgement.lines[l];
             let mut lines = vec![(None, first.clone())];
-            if let Some((slope, constant)) = self.interference.tangent(judgement, &promises[0], y)
-                && slope != first.slope
-            {
-                let reach = reach.get_or_insert_with(|| Reach::new(self.filling, self.region));
-                let highest = constant + reach.most(&slope);
-                lines.push((Some(y.to_vec()), Line { slope, constant, highest }));
-            }
+            let touching = self.touching(judgement, &promises[0], y, &mut reach);
+            lines.extend(touching.filter(|line| line.slope != first.slope).map(|line| (Some(y.to_vec()), line)));
             let best = lines.into_iter().map(|(at, line)| {
                 let value = line.constant + crate::rounding::dot(&line.slope, y);
                 let cap = self.cap(&promises, &line);
@@ -242,6 +233,20 @@ impl<'a> Relaxation<'a> {
             self.add_promises(judgement, &Arc::new(promises), &line);
         }
         count
+    }
+
+    /// The line below a prediction that touches it near `y`, if there is one.
+    fn touching(
+        &self,
+        judgement: &Judgement,
+        promise: &Promise,
+        y: &[f64],
+        reach: &mut Option<Reach<'a>>,
+    ) -> Option<Line> {
+        let (slope, constant) = self.interference.tangent(judgement, promise, y)?;
+        let reach = reach.get_or_insert_with(|| Reach::new(self.filling, self.region));
+        let highest = constant + reach.most(&slope);
+        Some(Line { slope, constant, highest })
     }
 
     /// The most that a line can be where all those hold that must.
