@@ -160,12 +160,19 @@ pub(super) fn search(
     Ok(Found { placement, iterations, termination })
 }
 
-/// Fillings of one server that are worth more than `most` at these profits, the best first, by so many iterations from one on.
-/// What has a profit below 0 is never put in.
+/// How many of some requests a server may hold, at least and at most.
+pub(super) struct Quota {
+    pub(super) requests: Vec<usize>,
+    pub(super) count: (u32, u32),
+}
+
+/// Fillings of one server that are worth more than `most` at these profits and keep all quotas, the best first, by so many iterations
+/// from one on. What has a profit below 0 is never put in.
 pub(super) fn fill(
     problem: &Problem<'_>,
     server: usize,
     profits: Vec<f64>,
+    quotas: &[Quota],
     first: &[usize],
     most: f64,
     iterations: u64,
@@ -177,6 +184,8 @@ pub(super) fn fill(
     let mut search = Search::new(problem, &params, vec![server], profits, &placement, (seed, seed as usize % 2));
     let mut found: HashMap<Vec<usize>, f64> = HashMap::new();
     let mut best = most;
+    search.quotas = quotas.iter().map(|quota| (mask(&quota.requests, search.placement.len()), quota.count)).collect();
+    search.missed = search.misses();
     search.cycle.cold *= COLDER;
     search.cycle.hot = search.cycle.cold / COLD;
     search.cycle.length = PAIR_CYCLE;
@@ -186,10 +195,11 @@ pub(super) fn fill(
             // Elsewhere: fillings of few applications are far from one another.
             search.empty(0);
             search.refill(0)?;
+            search.missed = search.misses();
             search.cycle = Cycle { done: 0, length: PAIR_CYCLE, hot: search.cycle.cold / COLD, ..search.cycle };
         }
         search.step()?;
-        let is_worth = search.revenue > most && search.revenue != before;
+        let is_worth = search.missed == 0 && search.revenue > most && search.revenue != before;
         if is_worth && (found.len() < FOUND || search.revenue > best) {
             best = best.max(search.revenue);
             let mut tenants = search.servers[0].tenants.clone();
@@ -200,6 +210,13 @@ pub(super) fn fill(
     let mut found: Vec<(f64, Vec<usize>)> = found.into_iter().map(|(tenants, profit)| (profit, tenants)).collect();
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     Ok(found)
+}
+
+/// Which requests are named.
+fn mask(requests: &[usize], count: usize) -> Vec<bool> {
+    let mut named = vec![false; count];
+    requests.iter().for_each(|request| named[*request] = true);
+    named
 }
 
 /// By how much one server is colder, whose profits are what is left of payments.
@@ -258,6 +275,9 @@ struct Search<'p, 'a> {
     /// By request the last iteration that tried it.
     tried: Vec<u64>,
     iteration: u64,
+    /// Where one server is filled: whose numbers are bounded, and by what; and by how many they are missed.
+    quotas: Vec<(Vec<bool>, (u32, u32))>,
+    missed: u32,
     freed: Vec<usize>,
     placed: Vec<(usize, usize)>,
     /// Requests to try and what speaks for them, the first to be tried last.
@@ -356,6 +376,8 @@ impl<'p, 'a> Search<'p, 'a> {
             cycle: Cycle { hot: cold, cold, done: 0, length, whole: length, pairs: 0, pair: None },
             tried: vec![0; requests.len()],
             iteration: 0,
+            quotas: Vec::new(),
+            missed: 0,
             freed: Vec::new(),
             placed: Vec::new(),
             candidates: Vec::new(),
@@ -485,8 +507,12 @@ impl<'p, 'a> Search<'p, 'a> {
         }
         let loss = self.revenue - revenue;
         self.cycle.done += 1;
-        let is_accepted = loss <= 0.0 || self.rng.r#gen::<f64>() < (-loss / self.cycle.temperature()).exp();
+        let missed = self.misses();
+        let is_accepted = missed < self.missed
+            || missed == self.missed
+                && (loss <= 0.0 || self.rng.r#gen::<f64>() < (-loss / self.cycle.temperature()).exp());
         if is_accepted {
+            self.missed = missed;
             self.accept(revenue);
             for server in &*ruined {
                 self.servers[*server].refresh(self.problem);
@@ -500,6 +526,15 @@ impl<'p, 'a> Search<'p, 'a> {
             self.turn()?;
         }
         Ok(())
+    }
+
+    /// By how many requests the quotas of the one server are missed.
+    fn misses(&self) -> u32 {
+        let of = |(is_in, (least, most)): &(Vec<bool>, (u32, u32))| {
+            let count = self.servers[0].tenants.iter().filter(|request| is_in[**request]).count() as u32;
+            least.saturating_sub(count) + count.saturating_sub(*most)
+        };
+        self.quotas.iter().map(of).sum()
     }
 
     fn accept(&mut self, revenue: f64) {

@@ -41,7 +41,7 @@ mod tenancy;
 
 pub use audit::{Audit, AuditedPromise, AuditedServer, Finding, audit};
 pub use certificate::{
-    Branching, Certificate, ClassBasis, Cut, GroupProof, InequalityProof, PartProof, PromisesDual, ProofNode,
+    Branching, Certificate, ClassBasis, Cut, GroupProof, InequalityProof, PartProof, PromisesDual, ProofNode, Question,
     check_certificate,
 };
 pub use decomposed::{Decomposed, DecomposedParams, decomposed};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use neuro_data::Catalogue;
 use neuro_data::instance::Instance;
 use neuro_opt::placement::{
-    Branching, Certificate, Cut, Decomposed, DecomposedParams, Exact, ExactParams, Problem, Profiles, ProofNode, audit,
-    check_certificate, decomposed, exact,
+    Branching, Certificate, Cut, Decomposed, DecomposedParams, Exact, ExactParams, Problem, Profiles, ProofNode,
+    Question, audit, check_certificate, decomposed, exact,
 };
 use neuro_opt::{Error, Limits};
 use neuro_profiler::{Load, Profiler, sla_index};
@@ -284,8 +284,10 @@ fn check_parted_certificate(seed: u64) -> bool {
     };
     refused(&|c| branching(c, &|b| b.halves[1] = b.halves[0]));
     refused(&|c| branching(c, &|b| b.halves[1] = 1000));
-    refused(&|c| branching(c, &|b| b.request = 1000));
-    refused(&|c| branching(c, &|b| b.group = 1000));
+    refused(&|c| branching(c, &|b| b.question = Question::Request { group: 0, request: 1000 }));
+    refused(&|c| branching(c, &|b| b.question = Question::Request { group: 1000, request: 0 }));
+    refused(&|c| branching(c, &|b| b.question = Question::Count { group: 1000, set: 0, pieces: 0 }));
+    refused(&|c| branching(c, &|b| b.question = Question::Count { group: 0, set: 1000, pieces: 0 }));
     refused(&|c| c.parts[parted].branching = None);
     refused(&|c| c.bound *= 0.999);
     // What its parts rest on.

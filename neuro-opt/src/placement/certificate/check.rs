@@ -39,7 +39,7 @@ pub fn check_certificate(problem: &Problem<'_>, certificate: &Certificate) -> Re
             return fail(place, "its class is there before");
         }
         let class = Class::new(problem, basis, server, c)?;
-        groups.push(Group::whole(c, members.len(), class.requests.len()));
+        groups.push(Group::whole(c, members.len(), &class.filling));
         classes.push(class);
     }
     if is_covered.contains(&false) {
@@ -54,14 +54,14 @@ pub fn check_certificate(problem: &Problem<'_>, certificate: &Certificate) -> Re
         if std::mem::replace(&mut is_seen[place], true) {
             return fail(name, "it is the half of two branchings");
         }
-        let Some(Branching { request, group, halves }) = part.branching else {
+        let Some(Branching { question, halves }) = &part.branching else {
             bound = bound.max(check_part(problem, &classes, part, &groups, &name)?);
             continue;
         };
-        for (runs, half) in [true, false].into_iter().zip(halves) {
-            let item_of = |class: usize| classes[class].requests.binary_search(&request).ok();
-            match split(&groups, group, &item_of, runs) {
-                Some(groups) => waiting.push((half, groups)),
+        for (yes, half) in [true, false].into_iter().zip(halves) {
+            let item_of = |class: usize, request| classes[class].requests.binary_search(&request).ok();
+            match split(&groups, question, &item_of, yes) {
+                Some(groups) => waiting.push((*half, groups)),
                 None => return fail(name, "it is parted where that is no question"),
             }
         }
@@ -138,15 +138,15 @@ impl<'p> Class<'p> {
         for (position, inequality) in inequalities.iter().enumerate() {
             let name = format!("classes[{place}].inequalities[{position}]");
             check_prices(&inequality.prices, problem.instance().requests.len(), &name)?;
-            let Some(group) = inequality.group(place, class.requests.len()) else {
-                return Err(Error::Certificate { place: name, problem: "it names a request that does not exist" });
+            let Some(group) = inequality.group(place, &class.filling) else {
+                return Err(Error::Certificate { place: name, problem: "it names what does not exist" });
             };
             let payment = |r: &usize| problem.instance().requests[*r].payment - inequality.prices[*r];
             let profits: Vec<f64> = class.requests.iter().map(payment).collect();
             class.check(&group, profits.clone(), &inequality.proof, &format!("{name}.proof"))?;
             let limit = GroupProof::limit(inequality.proof.bound);
-            let Group { least, most, .. } = group;
-            class.inequalities.push(Arc::new(Inequality { position, profits, limit, least, most }));
+            let Group { least, most, counts, .. } = group;
+            class.inequalities.push(Arc::new(Inequality { position, profits, limit, least, most, counts }));
         }
         Ok(class)
     }
@@ -156,8 +156,9 @@ impl<'p> Class<'p> {
         if proof.bound.is_nan() {
             return Err(Error::Certificate { place: format!("{name}.bound"), problem: "it is not a number" });
         }
-        let known = applicable(&self.inequalities, &group.least, &group.most, usize::MAX);
-        let filling = group.restrict(self.filling.with_profits(profits)).knowing(known);
+        let filling = group.restrict(self.filling.with_profits(profits));
+        let known = applicable(&self.inequalities, &filling, usize::MAX);
+        let filling = filling.knowing(known);
         GroupCheck { proof, interference: &*self.interference, filling, is_seen: vec![false; proof.tree.len()] }
             .run(&|node, problem| Error::Certificate { place: format!("{name}.tree[{node}]"), problem })
     }

@@ -6,9 +6,9 @@
 //! filling of one of them, Σ π_r + Σ S_c·max(0, v_c) bounds the revenue of every placement of whole requests (see
 //! [`decomposed`](super::decomposed())). `exact` is one class of one server at prices of 0.
 //!
-//! Placements may be parted: a request runs in a group of servers or it does not, and if it does, it may be said to run on one server of
-//! the group, which becomes a group of its own. At first the groups are the classes. Each part has prices and bounds of its own then,
-//! and the largest bound is proved.
+//! Placements may be parted by a [`Question`]: a server of a group holds a request or none does, or more than so many requests that are
+//! alike. If so, it may be said which server it is, which becomes a group of its own. At first the groups are the classes. Each part has
+//! prices and bounds of its own then, and the largest bound is proved.
 //!
 //! A v_c is proved by a tree of regions: pieces of each request between two numbers, and a box of the server's state. The halves of a cut
 //! cover it; a leaf holds no filling, or one that is looked at, or row duals that prove its bound by weak duality whatever they are.
@@ -27,7 +27,7 @@ use std::collections::HashMap;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::filling::{Branch, Filling, Interference, RowKey, Solution, TreeNode};
+use super::filling::{ANY, Branch, Filling, Interference, RowKey, Solution, TreeNode};
 use super::group::Group;
 pub use check::check_certificate;
 
@@ -72,6 +72,9 @@ pub struct InequalityProof {
     /// Of those that it lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacked: Vec<usize>,
+    /// Sets of requests that are alike, and the fewest and the most that it holds of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<(usize, u32, u32)>,
     /// The bound, and its proof.
     pub proof: GroupProof,
 }
@@ -81,17 +84,22 @@ impl InequalityProof {
     pub(super) fn of(prices: &[f64], group: &Group, proof: GroupProof) -> Self {
         let held = (0..group.least.len()).filter(|item| group.least[*item] > 0).collect();
         let lacked = (0..group.most.len()).filter(|item| group.most[*item] == 0).collect();
-        Self { prices: prices.to_vec(), held, lacked, proof }
+        let counts = group.counts.iter().enumerate().filter(|(_, count)| **count != ANY);
+        let counts = counts.map(|(set, (fewest, most))| (set, *fewest, *most)).collect();
+        Self { prices: prices.to_vec(), held, lacked, counts, proof }
     }
 
     /// The group for which it is proved.
-    fn group(&self, class: usize, items: usize) -> Option<Group> {
-        let mut group = Group::whole(class, 1, items);
+    fn group(&self, class: usize, filling: &Filling) -> Option<Group> {
+        let mut group = Group::whole(class, 1, filling);
         for item in &self.held {
             *group.least.get_mut(*item)? = 1;
         }
         for item in &self.lacked {
             *group.most.get_mut(*item)? = 0;
+        }
+        for (set, fewest, most) in &self.counts {
+            *group.counts.get_mut(*set)? = (*fewest, *most);
         }
         Some(group)
     }
@@ -112,16 +120,38 @@ pub struct PartProof {
     pub groups: Vec<GroupProof>,
 }
 
-/// A request runs in a group of servers, or not.
+/// How placements are parted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branching {
-    /// Position of the request in the instance.
-    pub request: usize,
-    /// Position of the group.
-    pub group: usize,
-    /// Positions of the parts where it does and where it does not.
+    /// What is asked.
+    pub question: Question,
+    /// Positions of the parts where the answer is yes and where it is no.
     pub halves: [usize; 2],
+}
+
+/// Whether a server of a group holds something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Question {
+    /// Whether a request runs in the group; it runs on no other server then.
+    #[serde(rename = "request")]
+    Request {
+        /// Position of the group.
+        group: usize,
+        /// Position of the request in the instance.
+        request: usize,
+    },
+    /// Whether a server of the group holds more than so many requests of a set of those that are alike.
+    #[serde(rename = "count")]
+    Count {
+        /// Position of the group.
+        group: usize,
+        /// The set, as in [`Cut::Count`].
+        set: usize,
+        /// So many.
+        pieces: u32,
+    },
 }
 
 /// A proof that no filling of a server of one group has more profit than [`GroupProof::bound`].

@@ -12,7 +12,7 @@ use crate::placement::filling::{
     Filling, Inequality, Interference, Solution, Tree, TreeParams, applicable, interference_of,
 };
 use crate::placement::group::Group;
-use crate::placement::lns::fill;
+use crate::placement::lns::{Quota, fill};
 use crate::placement::{Placement, Problem};
 use crate::{Limits, Method, Result};
 
@@ -26,6 +26,8 @@ pub(super) struct Class<'p> {
     pub(super) filling: Filling,
     /// Fillings that hold, pieces by item.
     pub(super) pool: Vec<Vec<u32>>,
+    /// The items of each.
+    held: Vec<Vec<u32>>,
     known: HashSet<Vec<u32>>,
     /// No filling pays more.
     pub(super) most: f64,
@@ -69,7 +71,7 @@ impl<'p> Class<'p> {
         let filling = problem.filling(&requests, &free, capacity_gb, &*interference);
         let payments = filling.profits.clone();
         let most = payments.iter().filter(|payment| **payment > 0.0).sum::<f64>() + 1.0;
-        let (servers, pool, known) = (vec![server], Vec::new(), HashSet::new());
+        let (servers, pool, held, known) = (vec![server], Vec::new(), Vec::new(), HashSet::new());
         let (inequalities, proofs) = (Vec::new(), Vec::new());
         Ok(Self {
             problem,
@@ -78,6 +80,7 @@ impl<'p> Class<'p> {
             interference,
             filling,
             pool,
+            held,
             known,
             most,
             payments,
@@ -94,6 +97,7 @@ impl<'p> Class<'p> {
     /// Takes a filling into the pool, if it is new.
     pub(super) fn add(&mut self, pieces: Vec<u32>) {
         if self.known.insert(pieces.clone()) {
+            self.held.push((0..pieces.len() as u32).filter(|item| pieces[*item as usize] > 0).collect());
             self.pool.push(pieces);
         }
     }
@@ -111,14 +115,20 @@ impl<'p> Class<'p> {
     /// The most that a known filling of a group pays beyond prices.
     pub(super) fn most_at(&self, group: &Group, prices: &[f64]) -> f64 {
         let reduced = self.reduced(prices);
-        let profit = |pieces: &Vec<u32>| pieces.iter().zip(&reduced).filter(|(x, _)| **x > 0).map(|(_, w)| w).sum();
-        self.pool.iter().filter(|pieces| group.admits(pieces)).map(profit).fold(0.0, f64::max)
+        let admitted = (0..self.pool.len()).filter(|filling| group.admits(&self.pool[*filling]));
+        admitted.map(|filling| self.profit(filling, &reduced)).fold(0.0, f64::max)
+    }
+
+    /// Profit of a known filling.
+    pub(super) fn profit(&self, filling: usize, profits: &[f64]) -> f64 {
+        self.held[filling].iter().map(|item| profits[*item as usize]).sum()
     }
 
     /// The known fillings that a group admits, the best at prices first.
     fn ranked<'c>(&'c self, group: &Group, filling: &Filling) -> Vec<(f64, &'c Vec<u32>)> {
-        let admitted = self.pool.iter().filter(|pieces| group.admits(pieces));
-        let mut ranked: Vec<_> = admitted.map(|pieces| (filling.profit(pieces), pieces)).collect();
+        let admitted = (0..self.pool.len()).filter(|known| group.admits(&self.pool[*known]));
+        let mut ranked: Vec<_> =
+            admitted.map(|known| (self.profit(known, &filling.profits), &self.pool[known])).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         ranked
     }
@@ -181,20 +191,39 @@ impl<'p> Class<'p> {
             };
         }
         let held: Vec<usize> = self.requests.iter().zip(first).filter(|(_, x)| **x > 0).map(|(r, _)| *r).collect();
-        let found = fill(self.problem, self.servers[0], profits, &held, most + sure, iterations, seed)?;
+        let of = |set: &[usize]| set.iter().map(|item| self.requests[*item]).collect();
+        let quotas: Vec<Quota> = group.counted().map(|(set, count)| Quota { requests: of(set), count }).collect();
+        let found = fill(self.problem, self.servers[0], profits, &quotas, &held, most + sure, iterations, seed)?;
         let pieces = |tenants: Vec<usize>| {
             self.requests.iter().map(|r| u32::from(tenants.binary_search(r).is_ok())).collect::<Vec<u32>>()
         };
         Ok(found.into_iter().map(|(_, tenants)| pieces(tenants)).collect())
     }
 
-    /// The nearest fillings that a group admits to those given: what must run there is put in, what must not is taken out.
-    pub(super) fn project(&self, group: &Group, fillings: &[Vec<u32>]) -> Result<Vec<Vec<u32>>> {
+    /// The nearest fillings that a group admits to those given: what must run there is put in, what must not is taken out, and of sets of
+    /// which there are too many what pays least.
+    pub(super) fn project<'f>(
+        &self,
+        group: &Group,
+        fillings: impl Iterator<Item = &'f Vec<u32>>,
+    ) -> Result<Vec<Vec<u32>>> {
         let mut projected = Vec::new();
-        for pieces in fillings.iter().filter(|pieces| !group.admits(pieces)) {
+        for pieces in fillings.filter(|pieces| !group.admits(pieces)) {
             let bounds = group.least.iter().zip(&group.most);
-            let near: Vec<u32> = pieces.iter().zip(bounds).map(|(x, (least, most))| *x.clamp(least, most)).collect();
-            if self.filling.fits(&near) && !self.known.contains(&near) && self.interference.holds(&near)? {
+            let mut near: Vec<u32> =
+                pieces.iter().zip(bounds).map(|(x, (least, most))| *x.clamp(least, most)).collect();
+            for (set, (_, most)) in group.counted() {
+                let mut held: Vec<usize> =
+                    set.iter().copied().filter(|item| near[*item] > group.least[*item]).collect();
+                let count: u32 = set.iter().map(|item| near[*item]).sum();
+                held.sort_by(|a, b| self.payments[*a].total_cmp(&self.payments[*b]));
+                held.iter().take(count.saturating_sub(most) as usize).for_each(|item| near[*item] = 0);
+            }
+            if group.admits(&near)
+                && self.filling.fits(&near)
+                && !self.known.contains(&near)
+                && self.interference.holds(&near)?
+            {
                 projected.push(near);
             }
         }
@@ -215,8 +244,9 @@ impl<'p> Class<'p> {
             return (if group.is_forced() { f64::NEG_INFINITY } else { 0.0 }, proof);
         }
         let (position, limit) = (self.inequalities.len(), GroupProof::limit(solution.bound));
+        let (profits, counts) = (self.reduced(prices), group.counts.clone());
         let (least, most) = (group.least.clone(), group.most.clone());
-        self.inequalities.push(Arc::new(Inequality { position, profits: self.reduced(prices), limit, least, most }));
+        self.inequalities.push(Arc::new(Inequality { position, profits, limit, least, most, counts }));
         self.proofs.extend(proof.map(|proof| InequalityProof::of(prices, group, proof)));
         (limit, keep.then(|| GroupProof::by_inequality(position, limit, &self.filling)))
     }
@@ -225,10 +255,15 @@ impl<'p> Class<'p> {
     pub(super) fn price(&self, group: &Group, pricing: &Pricing<'_>, seed: u64) -> Result<Solution> {
         let Pricing { prices, slack, time, workers, keep, stop } = *pricing;
         let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
-        let filling = filling.knowing(applicable(&self.inequalities, &group.least, &group.most, INEQUALITIES));
+        let known = applicable(&self.inequalities, &filling, INEQUALITIES);
+        let filling = filling.knowing(known);
         let admitted = self.pool.iter().filter(|pieces| group.admits(pieces));
         let mut known = admitted.max_by(|a, b| filling.profit(a).total_cmp(&filling.profit(b))).cloned();
-        if known.is_none() && self.filling.fits(&group.least) && self.interference.holds(&group.least)? {
+        if known.is_none()
+            && filling.admits(&group.least)
+            && filling.fits(&group.least)
+            && self.interference.holds(&group.least)?
+        {
             known = Some(group.least.clone());
         }
         if let Some(best) = &known {

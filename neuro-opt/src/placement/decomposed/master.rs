@@ -57,6 +57,17 @@ impl Master {
         Self { lp, requests: payments.len(), servers, rows: Vec::new() }
     }
 
+    /// Begins with those of these fillings that a group admits, of each class.
+    pub(super) fn knowing(mut self, fillings: &[Vec<usize>], classes: &[Class<'_>], groups: &[Group]) -> Self {
+        for (g, group) in groups.iter().enumerate() {
+            let pool = &classes[group.class].pool;
+            for filling in fillings[group.class].iter().filter(|filling| group.admits(&pool[**filling])) {
+                self.add(Row { group: g, filling: *filling }, classes, groups);
+            }
+        }
+        self
+    }
+
     fn add(&mut self, row: Row, classes: &[Class<'_>], groups: &[Group]) {
         let class = &classes[groups[row.group].class];
         let pieces = &class.pool[row.filling];
@@ -94,10 +105,8 @@ impl Master {
             for (g, group) in groups.iter().enumerate() {
                 let class = &classes[group.class];
                 let reduced = class.reduced(&prices);
-                let profit =
-                    |pieces: &[u32]| pieces.iter().zip(&reduced).filter(|(x, _)| **x > 0).map(|(_, w)| w).sum::<f64>();
-                let mut broken: Vec<(f64, usize)> = (class.pool.iter().enumerate())
-                    .map(|(f, pieces)| (profit(pieces) - most[g], f))
+                let mut broken: Vec<(f64, usize)> = (0..class.pool.len())
+                    .map(|f| (class.profit(f, &reduced) - most[g], f))
                     .filter(|(excess, f)| *excess > BROKEN && group.admits(&class.pool[*f]))
                     .collect();
                 broken.sort_by(|a, b| b.0.total_cmp(&a.0));

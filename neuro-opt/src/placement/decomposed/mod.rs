@@ -14,9 +14,9 @@
 //! # What it leaves
 //!
 //! The best prices bound mixtures of fillings, and the best mixture may be worth more than any placement. So the placements are parted:
-//! those where some request runs on servers of a class, and those where it does not, each with prices of its own; the largest bound of
-//! all parts is the bound. What runs on a class may be said to run on one server of it, which is then priced by itself
-//! ([`Group`]).
+//! those where some request runs on servers of a class, and those where it does not, or those where one of them holds more than so many
+//! requests of an application, and those where none does. Each has prices of its own; the largest bound of all parts is the bound. What
+//! runs on a class may be said to run on one server of it, which is then priced by itself ([`Group`]).
 //!
 //! G. B. Dantzig, P. Wolfe, "Decomposition principle for linear programs", Operations Research 8(1), 1960, doi:10.1287/opre.8.1.101;
 //! branching as in C. Barnhart et al., "Branch-and-price: Column generation for solving huge integer programs", Operations Research
@@ -40,9 +40,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use self::class::{Class, Pricing};
-use self::master::{Dual, Master};
+use self::master::{Dual, Master, Row};
 use self::part::{Part, Records};
-use super::certificate::{Certificate, ClassBasis, GroupProof, size_of};
+use super::certificate::{Certificate, ClassBasis, GroupProof, Question, size_of};
 use super::filling::Solution;
 use super::group::{Group, split};
 use super::{Placement, Problem, greedy, plan_of};
@@ -157,6 +157,8 @@ const PRICING_SHARE: f64 = 0.1;
 /// Of the whole for each server, and at most: the more servers, the less branching adds to what the first prices prove.
 const FIRST_PRICING_SHARE: f64 = 0.05;
 const MOST_PRICING_SHARE: f64 = 0.5;
+/// Share of what a bound missed of the value of its prices before a pricing that it misses still, at which there is more in branching.
+const STALLED: f64 = 0.7;
 /// Pricings of a part that cannot be closed.
 const PART_PRICINGS: usize = 2;
 /// Pricings of a part that may be closed.
@@ -177,6 +179,10 @@ const TAIL: f64 = 0.2;
 const PART_TAIL: f64 = 0.3;
 /// Branchings that are tried.
 const CANDIDATES: usize = 40;
+/// The same of numbers of requests.
+const COUNTS: usize = 20;
+/// How far below the cutoff a half may be worth less yet, relative: where there is room it is soon closed.
+const ROOM: f64 = 0.003;
 /// Of these the ones that are looked at closely, and the share of the time for each half of one.
 const FINALISTS: usize = 4;
 const LOOK_SHARE: f64 = 0.0005;
@@ -259,7 +265,7 @@ impl<'p, 'a> Run<'p, 'a> {
         self.planned_at = self.start.elapsed();
         let groups = self.classes.iter().enumerate();
         let groups: Vec<Group> =
-            groups.map(|(c, class)| Group::whole(c, class.servers.len(), class.requests.len())).collect();
+            groups.map(|(c, class)| Group::whole(c, class.servers.len(), &class.filling)).collect();
         let mut root = Part { groups, bound: self.bound, prices: None, record: self.records.enter() };
         let trivial = root.groups.iter().map(|group| (group.class, GroupProof::at_full_prices())).collect();
         self.records.prove(root.record, root.bound, self.payments.clone(), trivial);
@@ -303,7 +309,7 @@ impl<'p, 'a> Run<'p, 'a> {
     /// Parts a part in two.
     fn halve(&mut self, part: Part, observer: Observer<'_>) -> Result<()> {
         let branching = self.branching(&part, observer)?;
-        let Some((request, group)) = branching else {
+        let Some(question) = branching else {
             // One placement: at its own prices its bound is what it is worth.
             let mut part = Part { prices: None, ..part };
             self.tighten(&mut part, observer)?;
@@ -311,11 +317,11 @@ impl<'p, 'a> Run<'p, 'a> {
             self.update_bound(f64::NEG_INFINITY);
             return Ok(());
         };
-        let halves = [true, false].map(|runs| {
-            let groups = split(&part.groups, group, &|class| self.classes[class].item_of(request), runs);
+        let halves = [true, false].map(|yes| {
+            let groups = split(&part.groups, &question, &|class, request| self.classes[class].item_of(request), yes);
             (groups, self.records.enter())
         });
-        self.records.branch(part.record, request, group, [halves[0].1, halves[1].1]);
+        self.records.branch(part.record, question, [halves[0].1, halves[1].1]);
         let mut waiting = Vec::new();
         for (groups, record) in halves {
             let Some(groups) = groups else { return Err(Error::Contradiction("a branching that cannot be")) };
@@ -336,8 +342,8 @@ impl<'p, 'a> Run<'p, 'a> {
         Ok(())
     }
 
-    /// The request and the group to branch on: of some that the best mixture is undecided about, the one whose halves are worth least.
-    fn branching(&mut self, part: &Part, observer: Observer<'_>) -> Result<Option<(usize, usize)>> {
+    /// The question to branch on: of some that the best mixture is undecided about, the one whose halves are worth least.
+    fn branching(&mut self, part: &Part, observer: Observer<'_>) -> Result<Option<Question>> {
         let mut master = Master::new(&self.payments, &self.classes, &part.groups);
         let dual = master.solve(&self.classes, &part.groups);
         let weights = master.weights();
@@ -351,60 +357,118 @@ impl<'p, 'a> Run<'p, 'a> {
             for (item, share) in shares.iter().enumerate().filter(|(item, _)| group.is_free(*item)) {
                 let request = self.classes[group.class].requests[item];
                 // What runs here for sure is undecided still if it may run on several servers.
-                let doubt = share.min(1.0 - share).max(if group.servers > 1 { 0.1 * share } else { 0.0 });
-                candidates.push((doubt.max(0.0) * self.payments[request], request, g));
+                let doubt = share.min(1.0 - share).max(0.1 * share);
+                candidates.push((doubt.max(0.0) * self.payments[request], Question::Request { group: g, request }));
             }
         }
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let active: Vec<Vec<Vec<u32>>> = (0..self.classes.len())
-            .map(|c| {
-                let of_class = weights.iter().filter(|(row, _)| part.groups[row.group].class == c);
-                of_class.map(|(row, _)| self.classes[c].pool[row.filling].clone()).collect()
-            })
-            .collect();
-        let cutoff = self.cutoff();
-        let start = Instant::now();
-        // What known fillings promise of all, then, with fillings that are looked for, of the best ones.
-        for (many, time) in [(CANDIDATES, Duration::ZERO), (FINALISTS, self.params.time.mul_f64(LOOK_SHARE))] {
-            candidates.truncate(many);
-            candidates.iter_mut().for_each(|(score, ..)| *score = 0.0);
-            for (score, request, g) in &mut candidates {
-                if start.elapsed() > self.params.time.mul_f64(BRANCHING_SHARE) {
-                    break;
-                }
-                *score = 1.0;
-                for runs in [true, false] {
-                    let of = |class: usize| self.classes[class].item_of(*request);
-                    let Some(groups) = split(&part.groups, *g, &of, runs) else { continue };
-                    self.project(&groups, &active)?;
-                    let mut master = Master::new(&self.payments, &self.classes, &groups);
-                    let half = Part { groups, bound: part.bound, prices: None, record: usize::MAX };
-                    let value = self.generate(&half, &mut master, time, observer)?.value;
-                    let gain = (dual.value - value.max(cutoff)) / (dual.value - cutoff).max(1e-9);
-                    *score *= gain.clamp(0.0, 1.0) + 1e-3;
-                }
-            }
-            candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+        candidates.truncate(CANDIDATES);
+        let mut counts = self.counts_in_doubt(part, &weights);
+        counts.sort_by(|a, b| b.0.total_cmp(&a.0));
+        candidates.extend(counts.into_iter().take(COUNTS));
+        let mut active: Vec<Vec<usize>> = vec![Vec::new(); self.classes.len()];
+        for (row, _) in &weights {
+            active[part.groups[row.group].class].push(row.filling);
         }
-        Ok(candidates.first().map(|(_, request, group)| (*request, *group)))
+        active.iter_mut().for_each(|fillings| {
+            fillings.sort_unstable();
+            fillings.dedup();
+        });
+        let goal = self.cutoff().min(dual.value) * (1.0 - ROOM);
+        let gain = |value: f64| ((dual.value - value.max(goal)) / (dual.value - goal).max(1e-9)).clamp(0.0, 1.0) + 1e-3;
+        // What known fillings promise of all.
+        let mut halves: Vec<(usize, Vec<Group>)> = Vec::new();
+        for (candidate, (_, question)) in candidates.iter().enumerate() {
+            let item_of = |class: usize, request| self.classes[class].item_of(request);
+            let of = [true, false].into_iter().filter_map(|yes| split(&part.groups, question, &item_of, yes));
+            halves.extend(of.map(|groups| (candidate, groups)));
+        }
+        let end = Instant::now() + self.params.time.mul_f64(BRANCHING_SHARE);
+        let near = self.spread(halves.len(), &|half| self.near(&halves[half].1, &active))?;
+        self.take_in(near.into_iter().flatten());
+        let values = self.spread(halves.len(), &|half| {
+            if Instant::now() > end {
+                return Ok(dual.value);
+            }
+            let groups = &halves[half].1;
+            let master = Master::new(&self.payments, &self.classes, groups);
+            Ok(master.knowing(&active, &self.classes, groups).solve(&self.classes, groups).value)
+        })?;
+        candidates.iter_mut().for_each(|(score, _)| *score = 1.0);
+        halves.iter().zip(values).for_each(|((candidate, _), value)| candidates[*candidate].0 *= gain(value));
+        candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+        candidates.truncate(FINALISTS);
+        // Of the best ones, with fillings that are looked for.
+        for (score, question) in &mut candidates {
+            if Instant::now() > end {
+                break;
+            }
+            *score = 1.0;
+            for yes in [true, false] {
+                let item_of = |class: usize, request| self.classes[class].item_of(request);
+                let Some(groups) = split(&part.groups, question, &item_of, yes) else { continue };
+                let mut master =
+                    Master::new(&self.payments, &self.classes, &groups).knowing(&active, &self.classes, &groups);
+                let half = Part { groups, bound: part.bound, prices: None, record: usize::MAX };
+                let time = self.params.time.mul_f64(LOOK_SHARE);
+                *score *= gain(self.generate(&half, &mut master, time, observer)?.value);
+            }
+        }
+        candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+        Ok(candidates.into_iter().next().map(|(_, question)| question))
     }
 
-    /// Takes into the pools what comes near to fillings and groups admit.
-    fn project(&mut self, groups: &[Group], fillings: &[Vec<Vec<u32>>]) -> Result<()> {
-        for group in groups {
-            let class = &mut self.classes[group.class];
-            for pieces in class.project(group, &fillings[group.class])? {
-                class.add(pieces);
+    /// Whether a server of a group holds more than so many of a set, where the best mixture has less than a whole server that does, and
+    /// how undecided it is.
+    fn counts_in_doubt(&self, part: &Part, weights: &[(Row, f64)]) -> Vec<(f64, Question)> {
+        let mut questions = Vec::new();
+        for (g, group) in part.groups.iter().enumerate() {
+            let class = &self.classes[group.class];
+            for (set, items) in class.filling.alike.iter().enumerate() {
+                let of_group = weights.iter().filter(|(row, _)| row.group == g);
+                let counts: Vec<(u32, f64)> = of_group
+                    .map(|(row, weight)| (items.iter().map(|item| class.pool[row.filling][*item]).sum(), *weight))
+                    .collect();
+                let more =
+                    |pieces: u32| counts.iter().filter(|(n, _)| *n > pieces).map(|(_, weight)| weight).sum::<f64>();
+                let (fewest, most) = group.counts[set];
+                let highest = counts.iter().map(|(n, _)| *n).max().unwrap_or(0);
+                for pieces in fewest..most.min(highest + 1) {
+                    let doubt = more(pieces).min(1.0 - more(pieces));
+                    if doubt >= 0.0 {
+                        questions.push((doubt, Question::Count { group: g, set, pieces }));
+                    }
+                }
             }
         }
-        Ok(())
+        questions
+    }
+
+    /// Fillings that groups admit near to those of each class, by their classes.
+    fn near(&self, groups: &[Group], fillings: &[Vec<usize>]) -> Result<Vec<(usize, Vec<u32>)>> {
+        let mut near = Vec::new();
+        for group in groups {
+            let class = &self.classes[group.class];
+            let fillings = fillings[group.class].iter().map(|filling| &class.pool[*filling]);
+            near.extend(class.project(group, fillings)?.into_iter().map(|pieces| (group.class, pieces)));
+        }
+        Ok(near)
+    }
+
+    fn take_in(&mut self, fillings: impl Iterator<Item = (usize, Vec<u32>)>) {
+        fillings.for_each(|(class, pieces)| self.classes[class].add(pieces));
+    }
+
+    /// Does `count` pieces of work on all workers.
+    fn spread<T: Send>(&self, count: usize, work: &(dyn Fn(usize) -> Result<T> + Sync)) -> Result<Vec<T>> {
+        spread(self.params.workers, count, &mut || (), work)
     }
 
     /// Looks for prices that prove a smaller bound of a part: of all placements the best ones, of a part such that are good enough.
     fn tighten(&mut self, part: &mut Part, observer: Observer<'_>) -> Result<()> {
         let is_root = part.record == 0;
         let mut master = Master::new(&self.payments, &self.classes, &part.groups);
-        let mut smoothing = 0.0;
+        let mut smoothing = if part.prices.is_some() { SMOOTHING } else { 0.0 };
         // What its own prices prove.
         let mut own = f64::INFINITY;
         for pricing in 0.. {
@@ -423,15 +487,19 @@ impl<'p, 'a> Run<'p, 'a> {
             {
                 break;
             }
+            // Where there is room for closing the part, smoothed prices may take half of it.
+            let room = self.cutoff() - dual.value;
+            let weight = if room < LITTLE_ROOM * missing { smoothing } else { smoothing.min(0.5 * room / missing) };
             let at: Vec<f64> = match &part.prices {
                 Some(best) => {
                     let pairs = dual.prices.iter().zip(best);
-                    pairs.map(|(new, best)| smoothing * best + (1.0 - smoothing) * new).collect()
+                    pairs.map(|(new, best)| weight * best + (1.0 - weight) * new).collect()
                 }
                 None if is_root => self.central.clone(),
                 None => dual.prices.clone(),
             };
-            let solutions = self.price(part, &dual, &at, observer)?;
+            let room = room - if part.prices.is_some() { weight * missing } else { 0.0 };
+            let solutions = self.price(part, &dual, room, &at, observer)?;
             self.pricings += 1;
             let mut bound: f64 = at.iter().sum();
             let mut proofs = Vec::new();
@@ -467,7 +535,14 @@ impl<'p, 'a> Run<'p, 'a> {
                 // These prices say no more in the time that there is.
                 break;
             }
-            smoothing = if cut || improved { SMOOTHING } else { 0.0 };
+            smoothing = match (cut, improved) {
+                (true, _) => SMOOTHING,
+                (false, true) => 0.5 * smoothing,
+                (false, false) => 0.0,
+            };
+            if !is_root && !cut && may_close && part.bound - dual.value > STALLED * missing {
+                break;
+            }
             let since = self.start.elapsed() - self.planned_at;
             if is_root && own < f64::INFINITY && !self.is_over() && since > self.params.time.mul_f64(PLAN_EVERY) {
                 self.put_together(since.mul_f64(PLAN_SHARE), observer)?;
@@ -527,12 +602,19 @@ impl<'p, 'a> Run<'p, 'a> {
     }
 
     /// Prices all groups of a part.
-    fn price(&mut self, part: &Part, dual: &Dual, prices: &[f64], observer: Observer<'_>) -> Result<Vec<Solution>> {
+    fn price(
+        &mut self,
+        part: &Part,
+        dual: &Dual,
+        room: f64,
+        prices: &[f64],
+        observer: Observer<'_>,
+    ) -> Result<Vec<Solution>> {
         let servers: usize = part.groups.iter().map(|group| group.servers).sum();
         // A pricing need not be better than it takes to close the part; where it cannot be closed, not much better than the bound, and
         // no better than branching will be.
         let (cutoff, missing) = (self.cutoff(), part.bound - dual.value);
-        let share = match cutoff - dual.value {
+        let share = match room {
             // Where there is hardly any room, step by step: an exact pricing of flat prices has no end.
             room if room >= LITTLE_ROOM * missing => CLOSING * room,
             room if room >= 0.0 => MISSING * missing,

@@ -1,6 +1,6 @@
 use std::cmp::Ordering;
 
-use crate::placement::certificate::{Branching, GroupProof, PartProof};
+use crate::placement::certificate::{Branching, GroupProof, PartProof, Question};
 use crate::placement::group::Group;
 
 /// A part of the placements.
@@ -46,8 +46,8 @@ struct Record {
     groups: Vec<GroupProof>,
     /// The class of each group.
     classes: Vec<usize>,
-    /// Request, group, and the records of the halves.
-    branching: Option<(usize, usize, [usize; 2])>,
+    /// The question, and the records of the halves.
+    branching: Option<(Question, [usize; 2])>,
 }
 
 impl Records {
@@ -73,8 +73,8 @@ impl Records {
     }
 
     /// A part was parted.
-    pub(super) fn branch(&mut self, record: usize, request: usize, group: usize, halves: [usize; 2]) {
-        self.0[record].branching = Some((request, group, halves));
+    pub(super) fn branch(&mut self, record: usize, question: Question, halves: [usize; 2]) {
+        self.0[record].branching = Some((question, halves));
     }
 
     /// What proves `bound`, and the class of each group, if everything was kept.
@@ -92,10 +92,10 @@ impl Records {
             parts.push((PartProof { branching: None, prices, groups }, record.classes.clone()));
             return Some(own);
         }
-        let (request, group, [runs, runs_not]) = record.branching?;
+        let (question, [yes, no]) = record.branching.clone()?;
         parts.push((PartProof { branching: None, prices: Vec::new(), groups: Vec::new() }, Vec::new()));
-        let halves = [self.take(runs, bound, parts)?, self.take(runs_not, bound, parts)?];
-        parts[own].0.branching = Some(Branching { request, group, halves });
+        let halves = [self.take(yes, bound, parts)?, self.take(no, bound, parts)?];
+        parts[own].0.branching = Some(Branching { question, halves });
         Some(own)
     }
 }

@@ -101,9 +101,10 @@ impl Run<'_, '_> {
         let mut placement: Placement = vec![None; self.payments.len()];
         let mut free: Vec<Vec<usize>> = self.classes.iter().map(|class| class.servers.clone()).collect();
         let mut part = Part { groups: self.whole().0, bound: self.bound, prices: None, record: usize::MAX };
-        let mut mixed: Vec<Vec<Vec<u32>>> = vec![Vec::new(); self.classes.len()];
+        let mut mixed: Vec<Vec<usize>> = vec![Vec::new(); self.classes.len()];
         while !part.groups.is_empty() && !self.is_over() && self.start.elapsed() < end {
-            self.project(&part.groups, &mixed)?;
+            let near = self.near(&part.groups, &mixed)?;
+            self.take_in(near.into_iter());
             let mut master = Master::new(&self.payments, &self.classes, &part.groups);
             let left: usize = part.groups.iter().map(|group| group.servers).sum();
             let time = end.saturating_sub(self.start.elapsed()) / left as u32;
@@ -113,7 +114,7 @@ impl Run<'_, '_> {
             mixed.iter_mut().for_each(Vec::clear);
             for (row, _) in &weights {
                 let class = part.groups[row.group].class;
-                mixed[class].push(self.classes[class].pool[row.filling].clone());
+                mixed[class].push(row.filling);
             }
             let c = part.groups[group].class;
             let Some(server) = free[c].pop() else { break };
@@ -137,7 +138,7 @@ impl Run<'_, '_> {
     fn whole(&self) -> (Vec<Group>, Master, Dual) {
         let classes = self.classes.iter().enumerate();
         let groups: Vec<Group> =
-            classes.map(|(c, class)| Group::whole(c, class.servers.len(), class.requests.len())).collect();
+            classes.map(|(c, class)| Group::whole(c, class.servers.len(), &class.filling)).collect();
         let mut master = Master::new(&self.payments, &self.classes, &groups);
         let dual = master.solve(&self.classes, &groups);
         (groups, master, dual)

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use super::Filling;
+
 /// What was proved of a server at other profits: Σ c_i x_i ≤ limit for every filling between these pieces.
 ///
 /// A bound at some prices is a row at all others, so a search begins with what those before it have found.
@@ -13,13 +15,18 @@ pub(crate) struct Inequality {
     /// Fewest and most pieces of the fillings that it holds for.
     pub(crate) least: Vec<u32>,
     pub(crate) most: Vec<u32>,
+    /// Of sets of items that are alike.
+    pub(crate) counts: Vec<(u32, u32)>,
 }
 
 impl Inequality {
-    /// Whether it holds for all fillings between these pieces.
-    pub(crate) fn holds_within(&self, least: &[u32], most: &[u32]) -> bool {
+    /// Whether it holds for all that a problem may be filled with.
+    fn holds_for(&self, filling: &Filling) -> bool {
         let inside = |(own, other): (&u32, &u32)| own <= other;
-        self.least.iter().zip(least).all(inside) && most.iter().zip(&self.most).all(inside)
+        let counted = |((least, most), own): (&(u32, u32), &(u32, u32))| own.0 <= *least && *most <= own.1;
+        self.least.iter().zip(&filling.least).all(inside)
+            && filling.most.iter().zip(&self.most).all(inside)
+            && filling.counts.iter().zip(&self.counts).all(counted)
     }
 
     /// c·x.
@@ -28,13 +35,7 @@ impl Inequality {
     }
 }
 
-/// Those of a class that hold between these pieces, the last `count` of them.
-pub(crate) fn applicable(
-    inequalities: &[Arc<Inequality>],
-    least: &[u32],
-    most: &[u32],
-    count: usize,
-) -> Vec<Arc<Inequality>> {
-    let holding = inequalities.iter().rev().filter(|inequality| inequality.holds_within(least, most));
-    holding.take(count).cloned().collect()
+/// Those of a class that hold for all that a problem may be filled with, the last `count` of them.
+pub(crate) fn applicable(inequalities: &[Arc<Inequality>], filling: &Filling, count: usize) -> Vec<Arc<Inequality>> {
+    inequalities.iter().rev().filter(|inequality| inequality.holds_for(filling)).take(count).cloned().collect()
 }

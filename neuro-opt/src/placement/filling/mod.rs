@@ -85,13 +85,28 @@ pub(crate) struct Filling {
     /// By coordinate the items that raise it and those that lower it, most per GB first.
     orders: Vec<[Vec<u32>; 2]>,
     /// Items of one application, and those of them with as many instances: items that can stand for one another, nearly.
-    pub(crate) alike: Vec<Vec<usize>>,
+    pub(crate) alike: Arc<[Vec<usize>]>,
+    /// Fewest and most pieces of each of these sets.
+    pub(crate) counts: Vec<(u32, u32)>,
     /// What is known of all fillings besides.
     pub(crate) inequalities: Vec<Arc<Inequality>>,
 }
 
 /// By how much a figure of y may be off, in units of the largest it can be: boxes are wider by that.
 pub(crate) const COORDINATE_SLACK: f64 = 1e-10;
+
+/// Any number of pieces.
+pub(crate) const ANY: (u32, u32) = (0, u32::MAX);
+
+/// By how many pieces sets have too few or too many.
+pub(crate) fn excess(sets: &[Vec<usize>], counts: &[(u32, u32)], pieces: &[u32]) -> u32 {
+    let restricted = sets.iter().zip(counts).filter(|(_, count)| **count != ANY);
+    let of = |(set, (least, most)): (&Vec<usize>, &(u32, u32))| {
+        let count: u32 = set.iter().map(|item| pieces[*item]).sum();
+        least.saturating_sub(count) + count.saturating_sub(*most)
+    };
+    restricted.map(of).sum()
+}
 
 impl Filling {
     pub(crate) fn new(
@@ -125,7 +140,8 @@ impl Filling {
             dimension,
             contributions,
             orders,
-            alike: Vec::new(),
+            alike: [].into(),
+            counts: Vec::new(),
             inequalities: Vec::new(),
         }
     }
@@ -146,7 +162,7 @@ impl Filling {
         sets.retain(|set| set.len() > 1);
         sets.sort();
         sets.dedup();
-        Self { alike: sets, ..self }
+        Self { counts: vec![ANY; sets.len()], alike: sets.into(), ..self }
     }
 
     /// Number of items.
@@ -168,9 +184,10 @@ impl Filling {
         y
     }
 
-    /// Whether there are neither too few nor too many of an item.
+    /// Whether there are neither too few nor too many of an item or a set of items.
     pub(crate) fn admits(&self, pieces: &[u32]) -> bool {
         pieces.iter().zip(self.least.iter().zip(&self.most)).all(|(x, (least, most))| least <= x && x <= most)
+            && excess(&self.alike, &self.counts, pieces) == 0
     }
 
     /// Profit of these pieces.
@@ -188,9 +205,9 @@ impl Filling {
         self.used_gb(pieces) <= self.capacity_gb + MEMORY_TOLERANCE_GB
     }
 
-    /// Other bounds on pieces.
-    pub(crate) fn within(self, least: &[u32], most: &[u32]) -> Self {
-        Self { least: least.to_vec(), most: most.to_vec(), ..self }
+    /// Other bounds on pieces, of items and of sets of them that are alike.
+    pub(crate) fn within(self, least: &[u32], most: &[u32], counts: &[(u32, u32)]) -> Self {
+        Self { least: least.to_vec(), most: most.to_vec(), counts: counts.to_vec(), ..self }
     }
 
     /// With what is known of all its fillings.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{COORDINATE_SLACK, Filling};
+use super::{ANY, COORDINATE_SLACK, Filling};
 use crate::placement::occupancy::MEMORY_TOLERANCE_GB;
 
 /// What it costs to leave the ends at which a relaxation has its items, from its reduced costs: fillings that are worth finding lose
@@ -52,7 +52,7 @@ impl Region {
             low: vec![f64::NEG_INFINITY; filling.dimension],
             high: vec![f64::INFINITY; filling.dimension],
             boxed: vec![false; filling.dimension],
-            counts: vec![(0, u32::MAX); filling.alike.len()],
+            counts: filling.counts.clone(),
             budget: None,
         }
     }
@@ -156,13 +156,13 @@ impl Region {
 
     /// The sets of which not everything between nothing and all is left.
     pub(crate) fn counted(&self) -> impl Iterator<Item = usize> {
-        self.counts.iter().enumerate().filter(|(_, count)| **count != (0, u32::MAX)).map(|(set, _)| set)
+        self.counts.iter().enumerate().filter(|(_, count)| **count != ANY).map(|(set, _)| set)
     }
 
     /// Whether pieces changed; `None` if nothing is left.
     fn propagate_count(&mut self, filling: &Filling, set: usize) -> Option<bool> {
         let (fewest, count) = self.counts[set];
-        if (fewest, count) == (0, u32::MAX) {
+        if (fewest, count) == ANY {
             return Some(false);
         }
         let items = &filling.alike[set];
