@@ -44,6 +44,8 @@ pub(super) struct Pricing<'a> {
     pub(super) prices: &'a [f64],
     /// By how much a filling must beat the best known one to be looked for.
     pub(super) slack: f64,
+    /// By how much it must beat it for the pricing of all groups to be broken off.
+    pub(super) enough: f64,
     pub(super) time: Duration,
     /// Threads.
     pub(super) workers: usize,
@@ -253,7 +255,7 @@ impl<'p> Class<'p> {
 
     /// The best filling of a group at prices, and a bound on it.
     pub(super) fn price(&self, group: &Group, pricing: &Pricing<'_>, seed: u64) -> Result<Solution> {
-        let Pricing { prices, slack, time, workers, keep, stop } = *pricing;
+        let Pricing { prices, slack, enough, time, workers, keep, stop } = *pricing;
         let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
         let known = applicable(&self.inequalities, &filling, INEQUALITIES);
         let filling = filling.knowing(known);
@@ -278,7 +280,11 @@ impl<'p> Class<'p> {
         let target = known.as_ref().map_or(-1.0, |known| filling.profit(known) + slack);
         let limits = Limits { time: Some(time), gap: 0.0, target: Some(target), ..Limits::default() };
         let params = TreeParams { limits, workers, keep };
-        let mut solution = Tree::new(&filling, &*self.interference, &params, known.clone()).run(&mut |_| {
+        let enough = known.as_ref().map_or(f64::INFINITY, |known| filling.profit(known) + enough);
+        let mut solution = Tree::new(&filling, &*self.interference, &params, known.clone()).run(&mut |progress| {
+            if progress.objective.is_some_and(|profit| profit > enough) {
+                stop.store(true, Ordering::Relaxed);
+            }
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         solution.found.extend(known);

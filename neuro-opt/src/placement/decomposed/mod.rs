@@ -144,8 +144,10 @@ const LATER_FILLINGS_SHARE: f64 = 0.02;
 const PLAN_SHARE: f64 = 0.3;
 /// Share of the time after which known fillings are put together.
 const PLAN_EVERY: f64 = 0.15;
-/// Weight of the best prices in smoothed ones.
+/// Weight of the best prices in smoothed ones, at most, share of what a pricing may miss that it may take, and steps of its search.
 const SMOOTHING: f64 = 0.5;
+const SMOOTH_SHARE: f64 = 0.4;
+const SMOOTHING_STEPS: usize = 6;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
 const IDLE_ROUNDS: [usize; 2] = [5, 2];
 /// Weight of the master's latest prices in their mean.
@@ -159,6 +161,8 @@ const FIRST_PRICING_SHARE: f64 = 0.05;
 const MOST_PRICING_SHARE: f64 = 0.5;
 /// Share of what a bound missed of the value of its prices before a pricing that it misses still, at which there is more in branching.
 const STALLED: f64 = 0.7;
+/// Share of the time that the pricing of all placements leaves.
+const LAST_PLAN_SHARE: f64 = 0.12;
 /// Pricings of a part that cannot be closed.
 const PART_PRICINGS: usize = 2;
 /// Pricings of a part that may be closed.
@@ -188,6 +192,9 @@ const FINALISTS: usize = 4;
 const LOOK_SHARE: f64 = 0.0005;
 /// Share of the time that looking for a branching may take.
 const BRANCHING_SHARE: f64 = 0.02;
+/// How much better than the known ones, in units of what the first pricing may miss, a filling is for which it is broken off: its bound
+/// would be poor, and with the filling there are better prices.
+const ENOUGH: f64 = 1.0;
 /// How often an observer is asked.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -487,19 +494,22 @@ impl<'p, 'a> Run<'p, 'a> {
             {
                 break;
             }
-            // Where there is room for closing the part, smoothed prices may take half of it.
-            let room = self.cutoff() - dual.value;
-            let weight = if room < LITTLE_ROOM * missing { smoothing } else { smoothing.min(0.5 * room / missing) };
-            let at: Vec<f64> = match &part.prices {
-                Some(best) => {
-                    let pairs = dual.prices.iter().zip(best);
-                    pairs.map(|(new, best)| weight * best + (1.0 - weight) * new).collect()
-                }
-                None if is_root => self.central.clone(),
+            let missed = self.miss(part, &dual);
+            let centre = match &part.prices {
+                Some(best) if smoothing > 0.0 => Some((best.clone(), smoothing)),
+                None if is_root => Some((self.central.clone(), 1.0)),
+                _ => None,
+            };
+            let loss = if is_root { f64::INFINITY } else { SMOOTH_SHARE * missed };
+            let at = match &centre {
+                Some((centre, most)) => self.smooth(part, &dual, centre, *most, loss),
                 None => dual.prices.clone(),
             };
-            let room = room - if part.prices.is_some() { weight * missing } else { 0.0 };
-            let solutions = self.price(part, &dual, room, &at, observer)?;
+            // What is to close the part is all that may be missed.
+            let lost = if may_close { (self.known_value(part, &at) - dual.value).max(0.0) } else { 0.0 };
+            let slack = missed - lost;
+            let is_first = own == f64::INFINITY && is_root;
+            let solutions = self.price(part, slack, is_first, &at, observer)?;
             self.pricings += 1;
             let mut bound: f64 = at.iter().sum();
             let mut proofs = Vec::new();
@@ -509,7 +519,8 @@ impl<'p, 'a> Run<'p, 'a> {
                 proofs.extend(proof.map(|proof| (group.class, proof)));
                 self.nodes += solution.nodes;
             }
-            let improved = bound < own;
+            let is_broken_off = solutions.iter().any(|solution| solution.termination == Termination::Interrupted);
+            let improved = bound < own && !(is_first && is_broken_off && !self.is_stopped);
             if improved {
                 own = bound;
                 part.bound = part.bound.min(bound);
@@ -601,20 +612,11 @@ impl<'p, 'a> Run<'p, 'a> {
         self.is_stopped |= observer(&self.progress()) == ControlFlow::Break(());
     }
 
-    /// Prices all groups of a part.
-    fn price(
-        &mut self,
-        part: &Part,
-        dual: &Dual,
-        room: f64,
-        prices: &[f64],
-        observer: Observer<'_>,
-    ) -> Result<Vec<Solution>> {
-        let servers: usize = part.groups.iter().map(|group| group.servers).sum();
-        // A pricing need not be better than it takes to close the part; where it cannot be closed, not much better than the bound, and
-        // no better than branching will be.
+    /// By how much what a pricing proves may miss the value of the best prices: no less than it takes to close the part; where it cannot
+    /// be closed, not much less than the bound does, and than branching will leave.
+    fn miss(&self, part: &Part, dual: &Dual) -> f64 {
         let (cutoff, missing) = (self.cutoff(), part.bound - dual.value);
-        let share = match room {
+        match cutoff - dual.value {
             // Where there is hardly any room, step by step: an exact pricing of flat prices has no end.
             room if room >= LITTLE_ROOM * missing => CLOSING * room,
             room if room >= 0.0 => MISSING * missing,
@@ -622,17 +624,57 @@ impl<'p, 'a> Run<'p, 'a> {
                 (FIRST_MISS[0] * (dual.value - cutoff)).min(FIRST_MISS[1] * dual.value)
             }
             _ => (MISSING * missing).max(self.coarseness * (part.bound - cutoff)).max(0.0),
+        }
+    }
+
+    /// What prices promise of a part by the fillings that are known.
+    fn known_value(&self, part: &Part, prices: &[f64]) -> f64 {
+        let of = |group: &Group| group.servers as f64 * self.classes[group.class].most_at(group, prices);
+        prices.iter().sum::<f64>() + part.groups.iter().map(of).sum::<f64>()
+    }
+
+    /// Prices between the best ones and a centre, as near to that as `most`, its weight, and a loss allow: the best prices for the fillings
+    /// that are known are a corner, at which hundreds of fillings are worth the same.
+    fn smooth(&self, part: &Part, dual: &Dual, centre: &[f64], most: f64, loss: f64) -> Vec<f64> {
+        let at = |weight: f64| -> Vec<f64> {
+            let pairs = dual.prices.iter().zip(centre);
+            pairs.map(|(best, centre)| weight * centre + (1.0 - weight) * best).collect()
         };
+        let is_near = |weight: f64| self.known_value(part, &at(weight)) <= dual.value + loss;
+        let (mut low, mut high) = (0.0, most);
+        if is_near(most) {
+            return at(most);
+        }
+        for _ in 0..SMOOTHING_STEPS {
+            let middle = 0.5 * (low + high);
+            if is_near(middle) { low = middle } else { high = middle }
+        }
+        at(low)
+    }
+
+    /// Prices all groups of a part.
+    fn price(
+        &mut self,
+        part: &Part,
+        slack: f64,
+        is_first: bool,
+        prices: &[f64],
+        observer: Observer<'_>,
+    ) -> Result<Vec<Solution>> {
+        let servers: usize = part.groups.iter().map(|group| group.servers).sum();
         let pricing_share = if part.record == 0 {
             (FIRST_PRICING_SHARE * servers as f64).clamp(PRICING_SHARE, MOST_PRICING_SHARE)
         } else {
             PRICING_SHARE
         };
+        // Where it takes most of the time, some is left for a plan out of what it finds.
+        let reserve = if part.record == 0 { self.params.time.mul_f64(LAST_PLAN_SHARE) } else { Duration::ZERO };
         let stop = AtomicBool::new(false);
         let pricing = Pricing {
             prices,
-            slack: share / servers as f64,
-            time: self.left().min(self.params.time.mul_f64(pricing_share)),
+            slack: slack / servers as f64,
+            enough: if is_first { ENOUGH * slack / servers as f64 } else { f64::INFINITY },
+            time: self.left().saturating_sub(reserve).min(self.params.time.mul_f64(pricing_share)),
             workers: self.params.workers,
             keep: self.params.certificate,
             stop: &stop,
