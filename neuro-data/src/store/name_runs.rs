@@ -5,16 +5,14 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray};
 use arrow::datatypes::Int8Type;
-use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, PageType};
-use parquet::column::page::{CompressedPage, Page, PageWriter};
-use parquet::column::writer::ColumnCloseResult;
+use parquet::basic::{Compression, Encoding};
 use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
 use parquet::file::statistics::Statistics;
-use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
+use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::ColumnDescPtr;
+
+use super::chunk::{Chunk, append_run};
 
 /// Fewest rows a run has on average where runs are what is stored: a shorter one takes more room than bits do.
 const ROWS_PER_RUN: usize = 64;
@@ -62,55 +60,16 @@ impl NameRuns {
         column: ColumnDescPtr,
         group: &mut SerializedRowGroupWriter<'_, W>,
     ) -> Result<()> {
-        let rows = self.runs.iter().map(|(_, rows)| rows).sum::<usize>();
-        let mut sink = TrackedWrite::new(Vec::new());
-        let mut pages = SerializedPageWriter::new(&mut sink);
-        let mut write = |page: Page| {
-            let bytes = page.buffer().len();
-            pages.write_page(CompressedPage::new(page, bytes))
-        };
-        let dictionary = write(Page::DictionaryPage {
-            buf: self.dictionary().into(),
-            num_values: self.names.len() as u32,
-            encoding: Encoding::PLAIN,
-            is_sorted: false,
-        })?;
-        let data = write(Page::DataPage {
-            buf: self.places().into(),
-            num_values: rows as u32,
-            encoding: Encoding::RLE_DICTIONARY,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        })?;
-        let chunk = Bytes::from(sink.into_inner()?);
+        let rows = self.runs.iter().map(|(_, rows)| rows).sum();
+        let mut chunk = Chunk::default();
+        chunk.add_dictionary(self.dictionary().into(), self.names.len())?;
+        let places = self.places();
+        let bytes = places.len();
+        chunk.add_rows(places.into(), bytes, rows, Encoding::RLE_DICTIONARY)?;
         let end = |name: Option<&String>| name.map(|name| ByteArray::from(name.as_str()));
         let statistics =
             Statistics::byte_array(end(self.names.iter().min()), end(self.names.iter().max()), None, Some(0), false);
-        let stats = |page_type, encoding| PageEncodingStats { page_type, encoding, count: 1 };
-        let metadata = ColumnChunkMetaData::builder(column)
-            .set_compression(Compression::UNCOMPRESSED)
-            .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
-            .set_page_encoding_stats(vec![
-                stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN),
-                stats(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY),
-            ])
-            .set_total_compressed_size(chunk.len() as i64)
-            .set_total_uncompressed_size(chunk.len() as i64)
-            .set_num_values(rows as i64)
-            .set_dictionary_page_offset(Some(dictionary.offset as i64))
-            .set_data_page_offset(data.offset as i64)
-            .set_statistics(statistics)
-            .build()?;
-        let close = ColumnCloseResult {
-            bytes_written: chunk.len() as u64,
-            rows_written: rows as u64,
-            metadata,
-            bloom_filter: None,
-            column_index: None,
-            offset_index: None,
-        };
-        group.append_column(&chunk, close)
+        chunk.write(column, Compression::UNCOMPRESSED, Some(statistics), group)
     }
 
     /// The names, each behind its length.
@@ -123,18 +82,12 @@ impl NameRuns {
         bytes
     }
 
-    /// The bits of a place, then each run: twice its length, in sevens of bits from the lowest, and the place.
+    /// The bits of a place, then each run.
     fn places(&self) -> Vec<u8> {
         let bits = usize::BITS - self.names.len().saturating_sub(1).leading_zeros();
         let mut bytes = vec![bits as u8];
         for (place, rows) in &self.runs {
-            let mut header = rows << 1;
-            while header >= 0x80 {
-                bytes.push(header as u8 | 0x80);
-                header >>= 7;
-            }
-            bytes.push(header as u8);
-            bytes.extend(&place.to_le_bytes()[..bits.div_ceil(8) as usize]);
+            append_run(&mut bytes, *rows, *place, bits.div_ceil(8) as usize);
         }
         bytes
     }

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -16,6 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
 use super::Row;
+use super::floats::{Floats, PageCompressor};
 use super::name_runs::NameRuns;
 use crate::files::{aside, sync_folder};
 use crate::{Error, Result};
@@ -46,7 +47,8 @@ impl<R: Row> TableWriter<R> {
         let writer =
             ArrowWriter::try_new(file, R::schema(), Some(properties)).and_then(ArrowWriter::into_serialized_writer);
         let (file, columns) = writer.map_err(parquet_error("set up", path))?;
-        let writer = GroupWriter { file, schema: R::schema(), columns, group: Vec::new(), rows: 0 };
+        let compressor = PageCompressor::new(ZSTD_LEVEL).map_err(Error::io("set up", path))?;
+        let writer = GroupWriter { file, schema: R::schema(), columns, group: Vec::new(), rows: 0, compressor };
         Ok(Self { writer: Some(writer), aside, path: path.to_owned(), rows: PhantomData })
     }
 
@@ -127,12 +129,14 @@ struct GroupWriter {
     group: Vec<Column>,
     /// Rows of the current group.
     rows: usize,
+    compressor: PageCompressor,
 }
 
 /// A column of the current row group, or one of those nested in it.
 enum Column {
     Values(Box<ArrowColumnWriter>),
     Names(NameRuns),
+    Floats(Floats),
 }
 
 impl GroupWriter {
@@ -159,9 +163,12 @@ impl GroupWriter {
             self.group = writers.into_iter().map(|writer| Column::Values(Box::new(writer))).collect();
             // A table of nested columns has more of them here than fields, and no names by their places.
             if self.group.len() == batch.num_columns() {
-                for (column, values) in self.group.iter_mut().zip(batch.columns()) {
+                let descriptions = self.file.schema_descr().columns();
+                for ((column, values), description) in self.group.iter_mut().zip(batch.columns()).zip(descriptions) {
                     if NameRuns::suit(values) {
                         *column = Column::Names(NameRuns::default());
+                    } else if values.as_primitive_opt::<Float64Type>().is_some() {
+                        *column = Column::Floats(Floats::new(description.clone()));
                     }
                 }
             }
@@ -172,6 +179,7 @@ impl GroupWriter {
                 match columns.next() {
                     Some(Column::Values(writer)) => writer.write(&leaf)?,
                     Some(Column::Names(runs)) => runs.extend(values)?,
+                    Some(Column::Floats(floats)) => floats.extend(values.as_primitive(), &mut self.compressor)?,
                     None => return Err(ParquetError::General("there are more columns than the table has".to_owned())),
                 }
             }
@@ -191,6 +199,7 @@ impl GroupWriter {
             match column {
                 Column::Values(writer) => writer.close()?.append_to_row_group(&mut group)?,
                 Column::Names(runs) => runs.write(schema[place].clone(), &mut group)?,
+                Column::Floats(mut floats) => floats.write(&mut self.compressor, &mut group)?,
             }
         }
         group.close()?;
