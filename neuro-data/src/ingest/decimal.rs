@@ -11,7 +11,8 @@
 //! - G. Langdale, D. Lemire, "Parsing gigabytes of JSON per second", *The VLDB Journal* 28(6), 2019,
 //!   doi:10.1007/s00778-019-00578-5 (bytes as bits).
 
-use wide::u8x16;
+use wide::bytemuck::cast;
+use wide::{i16x8, u8x16, u16x8};
 
 /// Bytes at the start of a window of which is known which are figures: most of a line.
 const MARKED: usize = 128;
@@ -21,28 +22,42 @@ const LONGEST: usize = 24;
 pub(super) type Window = [u8; MARKED + LONGEST + 8];
 
 /// The places of the bytes of a window that are no figures, in order; those beyond [`MARKED`] are not among them.
-pub(super) struct Others(u128);
+pub(super) struct Others {
+    /// A bit for each of the bytes from `start` on, and of those behind these.
+    bits: u64,
+    later: u64,
+    start: usize,
+}
 
 impl Others {
+    #[inline(always)]
     pub(super) fn of(window: &Window) -> Self {
         let (blocks, _) = window.as_chunks::<16>();
-        let bits = blocks[..MARKED / 16].iter().enumerate().map(|(i, block)| {
-            // A figure's byte becomes 0 to 9, and the top bit of any other one set.
-            let others = (u8x16::new(*block) - u8x16::splat(b'0')).saturating_add(u8x16::splat(0x80 - 10));
-            u128::from(others.to_bitmask()) << (16 * i)
-        });
-        Self(bits.fold(0, |all, bits| all | bits))
+        let bits = |blocks: &[[u8; 16]]| {
+            blocks.iter().rev().fold(0, |bits, block| {
+                // A figure's byte becomes 0 to 9, and the top bit of any other one set.
+                let others = (u8x16::new(*block) - u8x16::splat(b'0')).saturating_add(u8x16::splat(0x80 - 10));
+                bits << 16 | u64::from(others.to_bitmask())
+            })
+        };
+        Self { bits: bits(&blocks[..4]), later: bits(&blocks[4..8]), start: 0 }
     }
 }
 
 impl Iterator for Others {
     type Item = usize;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        let place = self.0.trailing_zeros() as usize;
-        self.0 &= self.0.wrapping_sub(1);
-        (place < MARKED).then_some(place)
+        if self.bits == 0 {
+            (self.bits, self.later, self.start) = (self.later, 0, MARKED / 2);
+            if self.bits == 0 {
+                return None;
+            }
+        }
+        let place = self.start + self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some(place)
     }
 }
 
@@ -55,14 +70,14 @@ pub(super) fn decimal(window: &Window, start: usize, point: usize, end: usize) -
     let mut number = match whole {
         0 => return None,
         1 => u64::from(*window.get(start)? - b'0'),
-        _ => append(0, window, start, whole)?,
+        _ => append(0, window, point, whole)?,
     };
     let zero_in_front = usize::from(whole == 1 && number == 0);
     if whole + decimals > MOST_FIGURES + zero_in_front {
         return None;
     }
     if decimals > 0 {
-        number = append(number, window, point + 1, decimals)?;
+        number = append(number, window, end, decimals)?;
     }
     shifted(number, decimals)
 }
@@ -70,21 +85,41 @@ pub(super) fn decimal(window: &Window, start: usize, point: usize, end: usize) -
 /// Most figures that always fit a word.
 const MOST_FIGURES: usize = 19;
 
-/// A number with `count` figures appended, of which there are at most [`LONGEST`]. What does not fit a word wraps around.
+/// A number with the `count` figures appended that end before `end`. What does not fit a word wraps around.
 #[inline(always)]
-fn append(number: u64, window: &Window, at: usize, count: usize) -> Option<u64> {
-    let figures: &[u8; LONGEST] = window.get(at..)?.first_chunk()?;
-    let (words, _) = figures.as_chunks();
+fn append(number: u64, window: &Window, end: usize, count: usize) -> Option<u64> {
+    let start = end - count;
+    let first = window.get(start..)?.first_chunk()?;
     if count <= 8 {
-        return append_of_word(number, words[0], count);
+        return append_of_word(number, *first, count);
     }
-    let number = append_of_word(number, words[0], 8)?;
-    if count <= 13 {
-        return append_of_word(number, words[1], count - 8);
-    }
-    // One word more or two, as 16 figures are about as many as 17: nobody could guess.
-    let second = (count - 8).min(8);
-    append_of_word(append_of_word(number, words[1], second)?, words[2], count - 8 - second)
+    // One word more or none, as 16 figures are about as many as 17: nobody could guess.
+    let rest = count.min(16);
+    let number = append_of_word(number, *first, count - rest)?;
+    let last: &[u8; 16] = window.get(end.checked_sub(16)?..)?.first_chunk()?;
+    Some(number.wrapping_mul(POWERS[rest]).wrapping_add(value_of_last(last, rest)))
+}
+
+/// The number that the last `count` of sixteen figures are.
+#[inline(always)]
+fn value_of_last(figures: &[u8; 16], count: usize) -> u64 {
+    const ALL_BUT_FIRST: [u8; 32] = {
+        let mut mask = [0; 32];
+        let mut i = 16;
+        while i < mask.len() {
+            mask[i] = 0x0f;
+            i += 1;
+        }
+        mask
+    };
+    let mask: &[u8; 16] = ALL_BUT_FIRST[count..].first_chunk().unwrap_or(&[0; 16]);
+    let bytes: u16x8 = cast(u8x16::new(*figures) & u8x16::new(*mask));
+    // They are added up in pairs, in fours, in eights.
+    let pairs = (bytes & u16x8::splat(0xff)) * u16x8::splat(10) + (bytes >> 8);
+    let pairs: i16x8 = cast(pairs);
+    let fours: [u64; 2] = cast(pairs.dot(i16x8::new([100, 1, 100, 1, 100, 1, 100, 1])));
+    let [first, second] = fours.map(|fours| fours.wrapping_mul(1 | 10_000 << 32) >> 32);
+    first * POWERS[8] + second
 }
 
 /// A number with the first `count` figures of eight bytes appended.
@@ -105,9 +140,9 @@ fn value(figures: u64) -> u64 {
     fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
-/// 10^0 to 10^8.
-const POWERS: [u64; 9] = {
-    let mut powers = [1; 9];
+/// 10^0 to 10^16.
+const POWERS: [u64; 17] = {
+    let mut powers = [1; 17];
     let mut i = 1;
     while i < powers.len() {
         powers[i] = 10 * powers[i - 1];
