@@ -18,7 +18,8 @@ pub(crate) struct Order {
 impl Order {
     pub(crate) fn of(samples: &[f64]) -> Self {
         let keys = samples.iter().map(|x| key(*x));
-        let (least, greatest) = keys.clone().fold((i64::MAX, i64::MIN), |(low, high), key| (low.min(key), high.max(key)));
+        let (least, greatest) =
+            keys.clone().fold((i64::MAX, i64::MIN), |(low, high), key| (low.min(key), high.max(key)));
         if samples.len() < CUT {
             return Self { keys: keys.collect(), buckets: vec![(samples.len(), false)] };
         }

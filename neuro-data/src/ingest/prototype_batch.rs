@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, RecordBatch, StringArray, UInt32Array,
-    UInt64Array, new_null_array,
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, Int32Array, RecordBatch, RunArray, StringArray,
+    UInt32Array, UInt64Array, new_null_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{Field, Schema};
 
 use super::prototype_csv::PrototypeRequest;
@@ -114,20 +114,19 @@ impl PrototypeRequests {
             1 => Arc::new(UInt32Array::from_value(0, rows)),
             _ => Arc::new(UInt32Array::new_null(rows)),
         };
-        let status = self.service_s.iter().map(|s| i8::from(status_of(*s) == RequestStatus::Censored)).collect();
-        let names =
-            StringArray::from_iter_values([RequestStatus::Ok, RequestStatus::Censored].map(RequestStatus::name));
+        let statuses = self.service_s.chunk_by(|a, b| status_of(*a) == status_of(*b));
+        let statuses = statuses.map(|run| (status_of(run[0]).name(), run.len()));
         let columns: Vec<(&str, ArrayRef)> = vec![
-            ("run_id", constant(run_id, rows)?),
-            ("tenant_id", constant(&tenant.id, rows)?),
-            ("app", constant(&tenant.app, rows)?),
+            ("run_id", runs([(run_id, rows)])?),
+            ("tenant_id", runs([(tenant.id.as_str(), rows)])?),
+            ("app", runs([(tenant.app.as_str(), rows)])?),
             ("replica", replica),
             ("seq", Arc::new(UInt64Array::from(self.seq))),
             ("start_s", known(starts)),
             ("end_s", known(ends)),
             ("queue_len", Arc::new(UInt32Array::new(self.queue_len.into(), lengths))),
-            ("status", dictionary(status, names)?),
-            ("warmup", Arc::new(BooleanArray::from(vec![false; rows]))),
+            ("status", runs(statuses)?),
+            ("warmup", Arc::new(BooleanArray::new(BooleanBuffer::new_unset(rows), None))),
             ("service_s", known(self.service_s)),
             ("queueing_s", known(self.queueing_s)),
         ];
@@ -190,8 +189,8 @@ impl<'a> CounterReadings<'a> {
         let rows = self.len();
         let names = StringArray::from_iter_values(&self.events);
         let columns: Vec<(&str, ArrayRef)> = vec![
-            ("run_id", constant(self.run_id, rows)?),
-            ("tenant_id", constant(self.tenant_id, rows)?),
+            ("run_id", runs([(self.run_id, rows)])?),
+            ("tenant_id", runs([(self.tenant_id, rows)])?),
             ("replica", Arc::new(UInt32Array::from(vec![self.replica; rows]))),
             ("time_s", Arc::new(Float64Array::from(std::mem::take(&mut self.time_s)))),
             ("event", dictionary(std::mem::take(&mut self.event), names)?),
@@ -201,9 +200,16 @@ impl<'a> CounterReadings<'a> {
     }
 }
 
-/// A column of one value.
-fn constant(value: &str, rows: usize) -> Result<ArrayRef> {
-    dictionary(vec![0; rows], StringArray::from_iter_values([value]))
+/// A column of names that each stand for some rows.
+fn runs<'a>(runs: impl IntoIterator<Item = (&'a str, usize)>) -> Result<ArrayRef> {
+    let (mut names, mut ends, mut end) = (Vec::new(), Vec::new(), 0);
+    for (name, rows) in runs.into_iter().filter(|(_, rows)| *rows > 0) {
+        end += rows as i32;
+        names.push(name);
+        ends.push(end);
+    }
+    let column = RunArray::try_new(&Int32Array::from(ends), &StringArray::from(names));
+    Ok(Arc::new(column.map_err(|e| Error::invalid("column", e, "runs of names"))?))
 }
 
 /// A column of names by their places.
@@ -212,7 +218,7 @@ fn dictionary(places: Vec<i8>, names: StringArray) -> Result<ArrayRef> {
     Ok(Arc::new(column.map_err(|e| Error::invalid("column", e, "names by their places"))?))
 }
 
-/// A batch of the columns of a table, null where there is none. Names may be dictionaries: they are stored as names.
+/// A batch of the columns of a table, null where there is none. Names may be runs or dictionaries: they are stored as names.
 fn batch_of<R: Row>(columns: Vec<(&str, ArrayRef)>, rows: usize) -> Result<RecordBatch> {
     let schema = R::schema();
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());

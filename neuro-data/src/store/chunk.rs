@@ -10,7 +10,7 @@ use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-/// The pages of a column so far. Its memory serves one row group after another.
+/// The pages of a column so far.
 pub(super) struct Chunk {
     sink: TrackedWrite<Vec<u8>>,
     uncompressed_bytes: usize,
@@ -22,16 +22,12 @@ pub(super) struct Chunk {
 
 impl Default for Chunk {
     fn default() -> Self {
-        Self::of_buffer(Vec::new())
+        let (sink, pages) = (TrackedWrite::new(Vec::new()), Vec::new());
+        Self { sink, uncompressed_bytes: 0, rows: 0, dictionary_offset: None, data_offset: None, pages }
     }
 }
 
 impl Chunk {
-    fn of_buffer(buffer: Vec<u8>) -> Self {
-        let (sink, pages) = (TrackedWrite::new(buffer), Vec::new());
-        Self { sink, uncompressed_bytes: 0, rows: 0, dictionary_offset: None, data_offset: None, pages }
-    }
-
     /// Adds a page of values, plain ones, that others name by their places.
     pub(super) fn add_dictionary(&mut self, content: Bytes, values: usize) -> Result<()> {
         let encoding = Encoding::PLAIN;
@@ -77,18 +73,17 @@ impl Chunk {
         Ok(written.offset as i64)
     }
 
-    /// Writes the pages as the next column of a row group. There are none then.
+    /// Writes the pages as the next column of a row group.
     pub(super) fn write<W: std::io::Write + Send>(
-        &mut self,
+        self,
         column: ColumnDescPtr,
         compression: Compression,
         statistics: Option<Statistics>,
         group: &mut SerializedRowGroupWriter<'_, W>,
     ) -> Result<()> {
-        let chunk = std::mem::take(self);
-        let content = Bytes::from(chunk.sink.into_inner()?);
+        let content = Bytes::from(self.sink.into_inner()?);
         let mut encodings = vec![Encoding::RLE];
-        for page in &chunk.pages {
+        for page in &self.pages {
             if !encodings.contains(&page.encoding) {
                 encodings.push(page.encoding);
             }
@@ -96,28 +91,24 @@ impl Chunk {
         let mut metadata = ColumnChunkMetaData::builder(column)
             .set_compression(compression)
             .set_encodings(encodings)
-            .set_page_encoding_stats(chunk.pages)
+            .set_page_encoding_stats(self.pages)
             .set_total_compressed_size(content.len() as i64)
-            .set_total_uncompressed_size(chunk.uncompressed_bytes as i64)
-            .set_num_values(chunk.rows as i64)
-            .set_dictionary_page_offset(chunk.dictionary_offset)
-            .set_data_page_offset(chunk.data_offset.unwrap_or_default());
+            .set_total_uncompressed_size(self.uncompressed_bytes as i64)
+            .set_num_values(self.rows as i64)
+            .set_dictionary_page_offset(self.dictionary_offset)
+            .set_data_page_offset(self.data_offset.unwrap_or_default());
         if let Some(statistics) = statistics {
             metadata = metadata.set_statistics(statistics);
         }
         let close = ColumnCloseResult {
             bytes_written: content.len() as u64,
-            rows_written: chunk.rows as u64,
+            rows_written: self.rows as u64,
             metadata: metadata.build()?,
             bloom_filter: None,
             column_index: None,
             offset_index: None,
         };
-        group.append_column(&content, close)?;
-        let mut buffer = Vec::from(content);
-        buffer.clear();
-        *self = Self::of_buffer(buffer);
-        Ok(())
+        group.append_column(&content, close)
     }
 }
 

@@ -1,7 +1,8 @@
 //! A column of measured figures, as a chunk of Parquet.
 //!
-//! The general writer copies a value four times, checks each for being known and has buffers and a compressor a column of a row group.
-//! Here what is known of a page is taken apart byte by byte and compressed through two buffers, which serve every column.
+//! The general writer copies a value four times and has buffers and a compressor for each column of each row group. Here a page of
+//! what is known is taken apart byte by byte and compressed through two buffers, which serve every column of a file and stay in the
+//! processor's cache.
 
 use std::io;
 
@@ -106,15 +107,15 @@ impl Floats {
         Ok(())
     }
 
-    /// Writes them as the next column of a row group; there are none then.
+    /// Writes them as the next column of a row group.
     pub(super) fn write<W: io::Write + Send>(
-        &mut self,
+        mut self,
         compressor: &mut PageCompressor,
         group: &mut SerializedRowGroupWriter<'_, W>,
     ) -> Result<()> {
         if !self.runs.is_empty() {
             self.end_page(compressor)?;
         }
-        self.chunk.write(self.column.clone(), Compression::ZSTD(ZstdLevel::default()), None, group)
+        self.chunk.write(self.column, Compression::ZSTD(ZstdLevel::default()), None, group)
     }
 }

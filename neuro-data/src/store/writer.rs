@@ -1,11 +1,12 @@
 //! Tables into Parquet files.
 
 use std::fs::{self, File};
+use std::io::BufWriter;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -23,6 +24,9 @@ use crate::{Error, Result};
 
 /// Most rows of a row group.
 pub const GROUP_ROWS: usize = 262_144;
+
+/// Bytes that go to a file at once.
+const WRITTEN_AT_ONCE: usize = 1 << 18;
 
 /// Writes one table to one Parquet file (zstd), aside until [`TableWriter::finish`] renames it into place.
 ///
@@ -43,6 +47,7 @@ impl<R: Row> TableWriter<R> {
     pub fn create(path: &Path) -> Result<Self> {
         let aside = aside(path);
         let file = File::create(&aside).map_err(Error::io("create", &aside))?;
+        let file = BufWriter::with_capacity(WRITTEN_AT_ONCE, file);
         let properties = properties(&R::schema()).map_err(parquet_error("set up", path))?;
         let writer =
             ArrowWriter::try_new(file, R::schema(), Some(properties)).and_then(ArrowWriter::into_serialized_writer);
@@ -104,6 +109,7 @@ impl<R: Row> TableWriter<R> {
         self.end_group()?;
         if let Some(writer) = self.writer.take() {
             let file = writer.file.into_inner().map_err(parquet_error("finish", &self.path))?;
+            let file = file.into_inner().map_err(|e| Error::io("write", &self.path)(e.into_error()))?;
             file.sync_all().map_err(Error::io("sync", &self.path))?;
             fs::rename(&self.aside, &self.path).map_err(Error::io("rename", &self.path))?;
             sync_folder(self.path.parent());
@@ -122,7 +128,7 @@ impl<R> Drop for TableWriter<R> {
 
 /// Writes row groups, whose columns are held until a group ends.
 struct GroupWriter {
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<BufWriter<File>>,
     schema: SchemaRef,
     columns: ArrowRowGroupWriterFactory,
     /// The columns of the current group; none before its first row.
@@ -132,11 +138,12 @@ struct GroupWriter {
     compressor: PageCompressor,
 }
 
-/// A column of the current row group, or one of those nested in it.
+/// A column of the current row group.
 enum Column {
-    Values(Box<ArrowColumnWriter>),
     Names(NameRuns),
     Floats(Floats),
+    /// Any other, or those that are nested in one.
+    Others(Vec<ArrowColumnWriter>),
 }
 
 impl GroupWriter {
@@ -159,32 +166,39 @@ impl GroupWriter {
             return Err(ParquetError::General("the columns are not as many as the table's".to_owned()));
         }
         if self.group.is_empty() {
-            let writers = self.columns.create_column_writers(self.file.flushed_row_groups().len())?;
-            self.group = writers.into_iter().map(|writer| Column::Values(Box::new(writer))).collect();
-            // A table of nested columns has more of them here than fields, and no names by their places.
-            if self.group.len() == batch.num_columns() {
-                let descriptions = self.file.schema_descr().columns();
-                for ((column, values), description) in self.group.iter_mut().zip(batch.columns()).zip(descriptions) {
-                    if NameRuns::suit(values) {
-                        *column = Column::Names(NameRuns::default());
-                    } else if values.as_primitive_opt::<Float64Type>().is_some() {
-                        *column = Column::Floats(Floats::new(description.clone()));
+            self.begin_group(batch)?;
+        }
+        for ((field, values), column) in self.schema.fields().iter().zip(batch.columns()).zip(&mut self.group) {
+            match column {
+                Column::Names(runs) => runs.extend(values)?,
+                Column::Floats(floats) => floats.extend(values.as_primitive(), &mut self.compressor)?,
+                Column::Others(writers) => {
+                    for (writer, leaf) in writers.iter_mut().zip(compute_leaves(field, values)?) {
+                        writer.write(&leaf)?;
                     }
                 }
             }
         }
-        let mut columns = self.group.iter_mut();
-        for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
-            for leaf in compute_leaves(field, values)? {
-                match columns.next() {
-                    Some(Column::Values(writer)) => writer.write(&leaf)?,
-                    Some(Column::Names(runs)) => runs.extend(values)?,
-                    Some(Column::Floats(floats)) => floats.extend(values.as_primitive(), &mut self.compressor)?,
-                    None => return Err(ParquetError::General("there are more columns than the table has".to_owned())),
-                }
+        self.rows += batch.num_rows();
+        Ok(())
+    }
+
+    /// Makes the columns of a group that starts with some rows.
+    fn begin_group(&mut self, batch: &RecordBatch) -> std::result::Result<(), ParquetError> {
+        let writers = self.columns.create_column_writers(self.file.flushed_row_groups().len())?;
+        let schema = self.file.schema_descr();
+        for (place, writer) in writers.into_iter().enumerate() {
+            let field = schema.get_column_root_idx(place);
+            if let Some(Column::Others(writers)) = self.group.get_mut(field) {
+                writers.push(writer);
+            } else if NameRuns::suit(batch.column(field)) {
+                self.group.push(Column::Names(NameRuns::new(schema.column(place))));
+            } else if batch.column(field).data_type() == &DataType::Float64 {
+                self.group.push(Column::Floats(Floats::new(schema.column(place))));
+            } else {
+                self.group.push(Column::Others(vec![writer]));
             }
         }
-        self.rows += batch.num_rows();
         Ok(())
     }
 
@@ -193,13 +207,16 @@ impl GroupWriter {
             return Ok(());
         }
         self.rows = 0;
-        let schema = self.file.schema_descr().columns().to_vec();
         let mut group = self.file.next_row_group()?;
-        for (place, column) in std::mem::take(&mut self.group).into_iter().enumerate() {
+        for column in self.group.drain(..) {
             match column {
-                Column::Values(writer) => writer.close()?.append_to_row_group(&mut group)?,
-                Column::Names(runs) => runs.write(schema[place].clone(), &mut group)?,
-                Column::Floats(mut floats) => floats.write(&mut self.compressor, &mut group)?,
+                Column::Names(runs) => runs.write(&mut group)?,
+                Column::Floats(floats) => floats.write(&mut self.compressor, &mut group)?,
+                Column::Others(writers) => {
+                    for writer in writers {
+                        writer.close()?.append_to_row_group(&mut group)?;
+                    }
+                }
             }
         }
         group.close()?;
@@ -255,7 +272,14 @@ fn column_properties(
                 .set_column_compression(column, Compression::UNCOMPRESSED)
         }
         DataType::Float64 => {
+            // Those that are not nested are compressed here, not by the general writer.
+            let is_nested = path.len() > 1;
             let column = ColumnPath::new(path);
+            let builder = if is_nested {
+                builder
+            } else {
+                builder.set_column_compression(column.clone(), Compression::UNCOMPRESSED)
+            };
             builder
                 .set_column_encoding(column.clone(), Encoding::BYTE_STREAM_SPLIT)
                 .set_column_statistics_enabled(column, EnabledStatistics::None)
