@@ -88,6 +88,11 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
+    /// Makes room for further requests.
+    pub(crate) fn reserve(&mut self, requests: usize) {
+        self.times.reserve(requests);
+    }
+
     /// Takes note of one request; `start_s` is when its inference started, or when it was sent where only that is known.
     pub(crate) fn push(&mut self, status: RequestStatus, warmup: bool, start_s: Option<f64>, service_s: Option<f64>) {
         match status {

@@ -36,6 +36,11 @@ impl Tally {
         Self { outcomes: Outcomes::default(), counters, starved: false }
     }
 
+    /// Makes room for further requests.
+    pub(crate) fn reserve(&mut self, requests: usize) {
+        self.outcomes.reserve(requests);
+    }
+
     /// Takes note of one request; `start_s` is when its inference started, or when it was sent where only that is known.
     pub fn request(&mut self, status: RequestStatus, warmup: bool, start_s: Option<f64>, service_s: Option<f64>) {
         self.outcomes.push(status, warmup, start_s, service_s);

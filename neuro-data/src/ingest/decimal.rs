@@ -11,8 +11,7 @@
 //! - G. Langdale, D. Lemire, "Parsing gigabytes of JSON per second", *The VLDB Journal* 28(6), 2019,
 //!   doi:10.1007/s00778-019-00578-5 (bytes as bits).
 
-use wide::bytemuck::cast;
-use wide::{i16x8, u8x16, u16x8};
+use wide::u8x16;
 
 /// Bytes at the start of a window of which is known which are figures: most of a line.
 const MARKED: usize = 128;
@@ -70,14 +69,14 @@ pub(super) fn decimal(window: &Window, start: usize, point: usize, end: usize) -
     let mut number = match whole {
         0 => return None,
         1 => u64::from(*window.get(start)? - b'0'),
-        _ => append(0, window, point, whole)?,
+        _ => append(0, window, start, whole)?,
     };
     let zero_in_front = usize::from(whole == 1 && number == 0);
     if whole + decimals > MOST_FIGURES + zero_in_front {
         return None;
     }
     if decimals > 0 {
-        number = append(number, window, end, decimals)?;
+        number = append(number, window, point + 1, decimals)?;
     }
     shifted(number, decimals)
 }
@@ -85,41 +84,21 @@ pub(super) fn decimal(window: &Window, start: usize, point: usize, end: usize) -
 /// Most figures that always fit a word.
 const MOST_FIGURES: usize = 19;
 
-/// A number with the `count` figures appended that end before `end`. What does not fit a word wraps around.
+/// A number with `count` figures appended, of which there are at most [`LONGEST`]. What does not fit a word wraps around.
 #[inline(always)]
-fn append(number: u64, window: &Window, end: usize, count: usize) -> Option<u64> {
-    let start = end - count;
-    let first = window.get(start..)?.first_chunk()?;
+fn append(number: u64, window: &Window, at: usize, count: usize) -> Option<u64> {
+    let figures: &[u8; LONGEST] = window.get(at..)?.first_chunk()?;
+    let (words, _) = figures.as_chunks();
     if count <= 8 {
-        return append_of_word(number, *first, count);
+        return append_of_word(number, words[0], count);
     }
-    // One word more or none, as 16 figures are about as many as 17: nobody could guess.
-    let rest = count.min(16);
-    let number = append_of_word(number, *first, count - rest)?;
-    let last: &[u8; 16] = window.get(end.checked_sub(16)?..)?.first_chunk()?;
-    Some(number.wrapping_mul(POWERS[rest]).wrapping_add(value_of_last(last, rest)))
-}
-
-/// The number that the last `count` of sixteen figures are.
-#[inline(always)]
-fn value_of_last(figures: &[u8; 16], count: usize) -> u64 {
-    const ALL_BUT_FIRST: [u8; 32] = {
-        let mut mask = [0; 32];
-        let mut i = 16;
-        while i < mask.len() {
-            mask[i] = 0x0f;
-            i += 1;
-        }
-        mask
-    };
-    let mask: &[u8; 16] = ALL_BUT_FIRST[count..].first_chunk().unwrap_or(&[0; 16]);
-    let bytes: u16x8 = cast(u8x16::new(*figures) & u8x16::new(*mask));
-    // They are added up in pairs, in fours, in eights.
-    let pairs = (bytes & u16x8::splat(0xff)) * u16x8::splat(10) + (bytes >> 8);
-    let pairs: i16x8 = cast(pairs);
-    let fours: [u64; 2] = cast(pairs.dot(i16x8::new([100, 1, 100, 1, 100, 1, 100, 1])));
-    let [first, second] = fours.map(|fours| fours.wrapping_mul(1 | 10_000 << 32) >> 32);
-    first * POWERS[8] + second
+    let number = append_of_word(number, words[0], 8)?;
+    if count <= 13 {
+        return append_of_word(number, words[1], count - 8);
+    }
+    // One word more or two, as 16 figures are about as many as 17: nobody could guess.
+    let second = (count - 8).min(8);
+    append_of_word(append_of_word(number, words[1], second)?, words[2], count - 8 - second)
 }
 
 /// A number with the first `count` figures of eight bytes appended.
@@ -140,9 +119,9 @@ fn value(figures: u64) -> u64 {
     fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
-/// 10^0 to 10^16.
-const POWERS: [u64; 17] = {
-    let mut powers = [1; 17];
+/// 10^0 to 10^8.
+const POWERS: [u64; 9] = {
+    let mut powers = [1; 9];
     let mut i = 1;
     while i < powers.len() {
         powers[i] = 10 * powers[i - 1];

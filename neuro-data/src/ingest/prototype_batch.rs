@@ -1,5 +1,6 @@
 //! Requests and readings of the prototype as columns, some thousands at a time.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -33,7 +34,8 @@ impl Default for Span {
 impl Span {
     /// Takes the arrivals of a batch in.
     pub(super) fn extend(&mut self, requests: &PrototypeRequests) {
-        for arrival in requests.arrival_s.iter().filter(|arrival| !arrival.is_nan()) {
+        // A minimum or maximum with NaN is the other figure.
+        for arrival in &requests.arrival_s {
             (self.first_s, self.last_s) = (self.first_s.min(*arrival), self.last_s.max(*arrival));
         }
     }
@@ -44,10 +46,11 @@ impl Span {
     }
 }
 
-/// Requests of one tenant. NaN, and the largest length of a queue, stand for what is not known.
-#[derive(Debug, Default)]
+/// Requests of one tenant, a batch at most. NaN, and the largest length of a queue, stand for what is not known.
+#[derive(Debug)]
 pub(super) struct PrototypeRequests {
-    seq: Vec<u64>,
+    /// Runs of numbers that follow one another.
+    seq: Vec<Range<u64>>,
     service_s: Vec<f64>,
     arrival_s: Vec<f64>,
     departure_s: Vec<f64>,
@@ -55,12 +58,11 @@ pub(super) struct PrototypeRequests {
     queue_len: Vec<u32>,
 }
 
-impl PrototypeRequests {
-    /// With room for a batch.
-    pub(super) fn of_batch() -> Self {
+impl Default for PrototypeRequests {
+    fn default() -> Self {
         let seconds = || Vec::with_capacity(BATCH_ROWS);
         Self {
-            seq: Vec::with_capacity(BATCH_ROWS),
+            seq: Vec::new(),
             service_s: seconds(),
             arrival_s: seconds(),
             departure_s: seconds(),
@@ -68,14 +70,28 @@ impl PrototypeRequests {
             queue_len: Vec::with_capacity(BATCH_ROWS),
         }
     }
+}
 
+impl PrototypeRequests {
     pub(super) fn len(&self) -> usize {
-        self.seq.len()
+        self.service_s.len()
+    }
+
+    /// Forgets the requests, but keeps the room for others.
+    pub(super) fn clear(&mut self) {
+        self.seq.clear();
+        self.queue_len.clear();
+        for column in [&mut self.service_s, &mut self.arrival_s, &mut self.departure_s, &mut self.queueing_s] {
+            column.clear();
+        }
     }
 
     #[inline]
     pub(super) fn push(&mut self, request: PrototypeRequest) {
-        self.seq.push(request.seq);
+        match self.seq.last_mut().filter(|run| run.end == request.seq) {
+            Some(run) => run.end += 1,
+            None => self.seq.push(request.seq..request.seq + 1),
+        }
         self.service_s.push(request.service_s.unwrap_or(f64::NAN));
         self.arrival_s.push(request.arrival_s.unwrap_or(f64::NAN));
         self.departure_s.push(request.departure_s.unwrap_or(f64::NAN));
@@ -102,7 +118,7 @@ impl PrototypeRequests {
     }
 
     /// The rows of a tenant of a run in its table.
-    pub(super) fn into_columns(self, run_id: &str, tenant: &Tenant, span: Span) -> Result<RecordBatch> {
+    pub(super) fn columns(&self, run_id: &str, tenant: &Tenant, span: Span) -> Result<RecordBatch> {
         let rows = self.len();
         let since_first = |seconds: f64| seconds - span.first_s;
         let starts =
@@ -121,14 +137,14 @@ impl PrototypeRequests {
             ("tenant_id", runs([(tenant.id.as_str(), rows)])?),
             ("app", runs([(tenant.app.as_str(), rows)])?),
             ("replica", replica),
-            ("seq", Arc::new(UInt64Array::from(self.seq))),
+            ("seq", Arc::new(self.seq.iter().cloned().flatten().collect::<UInt64Array>())),
             ("start_s", known(starts)),
             ("end_s", known(ends)),
-            ("queue_len", Arc::new(UInt32Array::new(self.queue_len.into(), lengths))),
+            ("queue_len", Arc::new(UInt32Array::new(self.queue_len.clone().into(), lengths))),
             ("status", runs(statuses)?),
             ("warmup", Arc::new(BooleanArray::new(BooleanBuffer::new_unset(rows), None))),
-            ("service_s", known(self.service_s)),
-            ("queueing_s", known(self.queueing_s)),
+            ("service_s", known(self.service_s.clone())),
+            ("queueing_s", known(self.queueing_s.clone())),
         ];
         batch_of::<RequestRecord>(columns, rows)
     }

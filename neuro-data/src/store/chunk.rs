@@ -20,14 +20,14 @@ pub(super) struct Chunk {
     pages: Vec<PageEncodingStats>,
 }
 
-impl Default for Chunk {
-    fn default() -> Self {
-        let (sink, pages) = (TrackedWrite::new(Vec::new()), Vec::new());
+impl Chunk {
+    /// No pages yet; `buffer` is where they will lie.
+    pub(super) fn of_buffer(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        let (sink, pages) = (TrackedWrite::new(buffer), Vec::new());
         Self { sink, uncompressed_bytes: 0, rows: 0, dictionary_offset: None, data_offset: None, pages }
     }
-}
 
-impl Chunk {
     /// Adds a page of values, plain ones, that others name by their places.
     pub(super) fn add_dictionary(&mut self, content: Bytes, values: usize) -> Result<()> {
         let encoding = Encoding::PLAIN;
@@ -73,14 +73,14 @@ impl Chunk {
         Ok(written.offset as i64)
     }
 
-    /// Writes the pages as the next column of a row group.
+    /// Writes the pages as the next column of a row group; returns their buffer.
     pub(super) fn write<W: std::io::Write + Send>(
         self,
         column: ColumnDescPtr,
         compression: Compression,
         statistics: Option<Statistics>,
         group: &mut SerializedRowGroupWriter<'_, W>,
-    ) -> Result<()> {
+    ) -> Result<Vec<u8>> {
         let content = Bytes::from(self.sink.into_inner()?);
         let mut encodings = vec![Encoding::RLE];
         for page in &self.pages {
@@ -108,7 +108,8 @@ impl Chunk {
             column_index: None,
             offset_index: None,
         };
-        group.append_column(&content, close)
+        group.append_column(&content, close)?;
+        Ok(content.into())
     }
 }
 

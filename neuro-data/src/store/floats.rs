@@ -26,11 +26,13 @@ pub(super) struct PageCompressor {
     /// A page before and after.
     page: Vec<u8>,
     compressed: Vec<u8>,
+    /// What chunks were written from.
+    spare: Vec<Vec<u8>>,
 }
 
 impl PageCompressor {
     pub(super) fn new(level: i32) -> io::Result<Self> {
-        Ok(Self { compressor: Compressor::new(level)?, page: Vec::new(), compressed: Vec::new() })
+        Ok(Self { compressor: Compressor::new(level)?, page: Vec::new(), compressed: Vec::new(), spare: Vec::new() })
     }
 }
 
@@ -45,8 +47,9 @@ pub(super) struct Floats {
 }
 
 impl Floats {
-    pub(super) fn new(column: ColumnDescPtr) -> Self {
-        Self { column, known: Vec::new(), runs: Vec::new(), chunk: Chunk::default() }
+    pub(super) fn new(column: ColumnDescPtr, compressor: &mut PageCompressor) -> Self {
+        let chunk = Chunk::of_buffer(compressor.spare.pop().unwrap_or_default());
+        Self { column, known: Vec::new(), runs: Vec::new(), chunk }
     }
 
     /// Takes the figures of further rows.
@@ -85,7 +88,7 @@ impl Floats {
         }
     }
 
-    fn end_page(&mut self, PageCompressor { compressor, page, compressed }: &mut PageCompressor) -> Result<()> {
+    fn end_page(&mut self, PageCompressor { compressor, page, compressed, .. }: &mut PageCompressor) -> Result<()> {
         let rows = self.runs.iter().map(|(_, rows)| rows).sum();
         page.clear();
         if self.column.max_def_level() > 0 {
@@ -116,6 +119,8 @@ impl Floats {
         if !self.runs.is_empty() {
             self.end_page(compressor)?;
         }
-        self.chunk.write(self.column, Compression::ZSTD(ZstdLevel::default()), None, group)
+        let buffer = self.chunk.write(self.column, Compression::ZSTD(ZstdLevel::default()), None, group)?;
+        compressor.spare.push(buffer);
+        Ok(())
     }
 }

@@ -58,7 +58,7 @@ impl NameRuns {
     /// Writes them as the next column of a row group: a page of the names and one of the runs, so small that nothing is compressed.
     pub(super) fn write<W: io::Write + Send>(self, group: &mut SerializedRowGroupWriter<'_, W>) -> Result<()> {
         let rows = self.runs.iter().map(|(_, rows)| rows).sum();
-        let mut chunk = Chunk::default();
+        let mut chunk = Chunk::of_buffer(Vec::new());
         chunk.add_dictionary(self.dictionary().into(), self.names.len())?;
         let places = self.places();
         let bytes = places.len();
@@ -66,7 +66,8 @@ impl NameRuns {
         let end = |name: Option<&String>| name.map(|name| ByteArray::from(name.as_str()));
         let statistics =
             Statistics::byte_array(end(self.names.iter().min()), end(self.names.iter().max()), None, Some(0), false);
-        chunk.write(self.column, Compression::UNCOMPRESSED, Some(statistics), group)
+        chunk.write(self.column, Compression::UNCOMPRESSED, Some(statistics), group)?;
+        Ok(())
     }
 
     /// The names, each behind its length.

@@ -194,7 +194,7 @@ impl GroupWriter {
             } else if NameRuns::suit(batch.column(field)) {
                 self.group.push(Column::Names(NameRuns::new(schema.column(place))));
             } else if batch.column(field).data_type() == &DataType::Float64 {
-                self.group.push(Column::Floats(Floats::new(schema.column(place))));
+                self.group.push(Column::Floats(Floats::new(schema.column(place), &mut self.compressor)));
             } else {
                 self.group.push(Column::Others(vec![writer]));
             }
