@@ -170,7 +170,7 @@ fn estimates_and_order(samples: &[f64]) -> (Option<[Estimate; 3]>, Order) {
     (Some(estimates), order)
 }
 
-/// Mean, p75 and p95 of samples that are given in order of size too.
+/// Mean, p75 and p95 of samples whose order is given too.
 fn figures(samples: &[f64], order: &mut Order) -> [f64; 3] {
     [mean(samples), order.quantile(0.75), order.quantile(0.95)]
 }

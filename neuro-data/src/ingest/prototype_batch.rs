@@ -1,5 +1,6 @@
 //! Requests and readings of the prototype as columns, some thousands at a time.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -238,9 +239,13 @@ fn dictionary(places: Vec<i8>, names: StringArray) -> Result<ArrayRef> {
 fn batch_of<R: Row>(columns: Vec<(&str, ArrayRef)>, rows: usize) -> Result<RecordBatch> {
     let schema = R::schema();
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    let mut unknown = HashMap::new();
     for field in schema.fields() {
         let column = columns.iter().find(|(name, _)| name == field.name()).map(|(_, column)| Arc::clone(column));
-        let column = column.unwrap_or_else(|| new_null_array(field.data_type(), rows));
+        let column = column.unwrap_or_else(|| {
+            let nulls = unknown.entry(field.data_type()).or_insert_with(|| new_null_array(field.data_type(), rows));
+            Arc::clone(nulls)
+        });
         fields.push(Field::new(field.name(), column.data_type().clone(), field.is_nullable()));
         arrays.push(column);
     }

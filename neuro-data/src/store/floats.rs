@@ -124,3 +124,58 @@ impl Floats {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::{GROUP_ROWS, Row, TableWriter, read_table, row};
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    struct Times {
+        sent_s: f64,
+        service_s: Option<f64>,
+    }
+
+    row!(Times, "requests", {
+        sent_s: f64, "s", "when it was sent";
+        service_s: Option<f64>, "s", "time of the inference";
+    });
+
+    /// Rows of which all are known, none is, or now and then one.
+    fn rows() -> impl Strategy<Value = Vec<Times>> {
+        let share = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0];
+        (share, 1..3 * PAGE_FIGURES, any::<u64>()).prop_map(|(share, rows, seed)| {
+            let mut rng = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(seed);
+            let mut draw = || rand::Rng::r#gen::<f64>(&mut rng);
+            (0..rows).map(|_| Times { sent_s: draw(), service_s: (draw() < share).then(&mut draw) }).collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn figures_are_read_as_they_were_written(batches in prop::collection::vec(rows(), 1..4), many in prop::bool::weighted(0.1)) {
+            let mut batches = batches;
+            if many {
+                batches.push(batches[0].iter().copied().cycle().take(GROUP_ROWS).collect());
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("t.parquet");
+            let mut table = TableWriter::<Times>::create(&path).unwrap();
+            for batch in &batches {
+                // A batch may be part of a longer one.
+                table.append(&Times::to_batch(&[&batch[..1], batch].concat()).unwrap().slice(1, batch.len())).unwrap();
+            }
+            table.finish().unwrap();
+            prop_assert_eq!(read_table::<Times>(&path).unwrap(), batches.concat());
+            let file = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+            let rows: i64 = file.metadata().row_groups().iter().map(|group| group.column(1).num_values()).sum();
+            prop_assert_eq!(rows as usize, batches.concat().len());
+        }
+    }
+}

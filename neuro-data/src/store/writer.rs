@@ -272,7 +272,7 @@ fn column_properties(
                 .set_column_compression(column, Compression::UNCOMPRESSED)
         }
         DataType::Float64 => {
-            // Those that are not nested are compressed here, not by the general writer.
+            // Those that are not nested are compressed by `Floats`; here the general writer would make a compressor that it never uses.
             let is_nested = path.len() > 1;
             let column = ColumnPath::new(path);
             let builder = if is_nested {
