@@ -89,6 +89,7 @@ pub(crate) struct Outcomes {
 
 impl Outcomes {
     /// Makes room for further requests.
+    #[cfg(feature = "parquet")]
     pub(crate) fn reserve(&mut self, requests: usize) {
         self.times.reserve(requests);
     }
