@@ -16,6 +16,7 @@ pub mod instance;
 mod manifest;
 #[cfg(feature = "parquet")]
 mod noise;
+mod order;
 pub mod plan;
 mod record;
 #[cfg(feature = "parquet")]

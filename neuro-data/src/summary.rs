@@ -25,6 +25,7 @@
 //! - R. J. Hyndman, Y. Fan, "Sample quantiles in statistical packages", *The American Statistician* 50(4), 1996,
 //!   doi:10.1080/00031305.1996.10473566 (definition 7, as in NumPy and pandas).
 
+use crate::order::Order;
 use crate::{Phases, RequestRecord, RequestStatus, Sla, Tenant};
 
 /// Fewest samples for which an interval is given: below, resampling says more about itself than about the service.
@@ -87,6 +88,12 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
+    /// Makes room for further requests.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn reserve(&mut self, requests: usize) {
+        self.times.reserve(requests);
+    }
+
     /// Takes note of one request; `start_s` is when its inference started, or when it was sent where only that is known.
     pub(crate) fn push(&mut self, status: RequestStatus, warmup: bool, start_s: Option<f64>, service_s: Option<f64>) {
         match status {
@@ -103,8 +110,8 @@ impl Outcomes {
         }
     }
 
-    /// The summary, and the service times behind it in order of size.
-    pub(crate) fn summarise(mut self, tenant: &Tenant, phases: &Phases) -> (TenantSummary, Vec<f64>) {
+    /// The summary, and the order of the service times behind it.
+    pub(crate) fn summarise(mut self, tenant: &Tenant, phases: &Phases) -> (TenantSummary, Order) {
         // A request that was due before the window may have waited until it: what counts is when its inference started.
         let (start_s, end_s) = (phases.warmup_s, phases.end_s());
         self.times.retain(|(start, _)| (start_s..end_s).contains(start));
@@ -112,7 +119,7 @@ impl Outcomes {
             self.times.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
         let samples: Vec<f64> = self.times.into_iter().map(|(_, service)| service).collect();
-        let (service_s, sorted) = estimates_and_order(&samples);
+        let (service_s, order) = estimates_and_order(&samples);
         let utilisation = service_s.map(|[mean, ..]| tenant.rate * mean.value);
         let unstable = utilisation.map_or(self.censored > 0 && self.completed == 0, |u| u >= 1.0);
         let summary = TenantSummary {
@@ -123,7 +130,7 @@ impl Outcomes {
             unstable,
             service_s,
         };
-        (summary, sorted)
+        (summary, order)
     }
 }
 
@@ -142,30 +149,31 @@ pub fn estimates(samples: &[f64]) -> Option<[Estimate; 3]> {
     estimates_and_order(samples).0
 }
 
-/// [`estimates`], and the samples in order of size.
-fn estimates_and_order(samples: &[f64]) -> (Option<[Estimate; 3]>, Vec<f64>) {
-    let mut keys: Vec<i64> = samples.iter().map(|x| key(*x)).collect();
-    let sections = (samples.len() > BOOTSTRAP_SAMPLES).then(|| ordered_sections(samples, &mut keys));
-    // What is in order in parts is only merged.
-    keys.sort();
-    let sorted: Vec<f64> = keys.into_iter().map(of_key).collect();
-    let (Some(&low), Some(&high)) = (sorted.first(), sorted.last()) else { return (None, sorted) };
-    let values = figures(samples, &sorted);
-    let intervals = match sections {
-        Some(sections) => section_intervals(&sections, values, (low, high)).map(Some),
-        None if samples.len() < MIN_INTERVAL_SAMPLES => [None; 3],
-        None => bootstrap_intervals(samples, &sorted).map(Some),
+/// [`estimates`], and the order of the samples.
+fn estimates_and_order(samples: &[f64]) -> (Option<[Estimate; 3]>, Order) {
+    let mut order = Order::of(samples);
+    if samples.is_empty() {
+        return (None, order);
+    }
+    let values = figures(samples, &mut order);
+    let intervals = if samples.len() > BOOTSTRAP_SAMPLES {
+        let ends = (order.at(0), order.at(samples.len() - 1));
+        section_intervals(&sections(samples), values, ends).map(Some)
+    } else if samples.len() < MIN_INTERVAL_SAMPLES {
+        [None; 3]
+    } else {
+        bootstrap_intervals(samples, &order.all()).map(Some)
     };
     let mut estimates = values.map(|value| Estimate { value, interval: None });
     for (estimate, interval) in estimates.iter_mut().zip(intervals) {
         estimate.interval = interval;
     }
-    (Some(estimates), sorted)
+    (Some(estimates), order)
 }
 
-/// Mean, p75 and p95 of samples that are given in order of size too.
-fn figures(samples: &[f64], sorted: &[f64]) -> [f64; 3] {
-    [mean(samples), quantile_of_sorted(sorted, 0.75), quantile_of_sorted(sorted, 0.95)]
+/// Mean, p75 and p95 of samples whose order is given too.
+fn figures(samples: &[f64], order: &mut Order) -> [f64; 3] {
+    [mean(samples), order.quantile(0.75), order.quantile(0.95)]
 }
 
 /// Percentile intervals of a circular block bootstrap of mean, p75 and p95, in the limit of many resamples.
@@ -225,15 +233,12 @@ impl Blocks {
     }
 }
 
-/// Mean, p75 and p95 of each section of the samples, whose keys are put in order.
-fn ordered_sections(samples: &[f64], keys: &mut [i64]) -> [[f64; 3]; SECTIONS] {
+/// Mean, p75 and p95 of each section of the samples.
+fn sections(samples: &[f64]) -> [[f64; 3]; SECTIONS] {
     let n = samples.len();
     std::array::from_fn(|i| {
-        let section = i * n / SECTIONS..(i + 1) * n / SECTIONS;
-        let keys = &mut keys[section.clone()];
-        keys.sort_unstable();
-        let sorted: Vec<f64> = keys.iter().map(|key| of_key(*key)).collect();
-        figures(&samples[section], &sorted)
+        let section = &samples[i * n / SECTIONS..(i + 1) * n / SECTIONS];
+        figures(section, &mut Order::of(section))
     })
 }
 
@@ -250,17 +255,6 @@ fn section_intervals(sections: &[[f64; 3]; SECTIONS], values: [f64; 3], (low, hi
 
 fn mean(samples: &[f64]) -> f64 {
     samples.iter().sum::<f64>() / samples.len() as f64
-}
-
-/// A number that is in the order of [`f64::total_cmp`]: integers sort faster than floats.
-fn key(x: f64) -> i64 {
-    let bits = x.to_bits() as i64;
-    bits ^ ((bits >> 63) as u64 >> 1) as i64
-}
-
-/// The float of a [`key`].
-fn of_key(key: i64) -> f64 {
-    f64::from_bits((key ^ ((key >> 63) as u64 >> 1) as i64) as u64)
 }
 
 /// The `q`-quantile (definition 7) of samples in order of size; NaN of nothing.
@@ -458,7 +452,7 @@ mod tests {
                 draws.push(figure);
             }
         }
-        let (_, sorted) = estimates_and_order(&samples);
+        let sorted = Order::of(&samples).all();
         let rank = |x: f64| sorted.partition_point(|y| *y < x);
         for (draws, (low, high)) in draws.iter_mut().zip(bootstrap_intervals(&samples, &sorted)) {
             let drawn = [quantile(draws, 0.025), quantile(draws, 0.975)];
@@ -501,8 +495,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let samples: Vec<f64> = (0..BOOTSTRAP_SAMPLES).map(|_| -(1.0 - rng.r#gen::<f64>()).ln()).collect();
         let values = estimates(&samples).unwrap();
-        let sections = ordered_sections(&samples, &mut samples.iter().map(|x| key(*x)).collect::<Vec<_>>());
-        let sections = section_intervals(&sections, values.map(|e| e.value), (0.0, 100.0));
+        let sections = section_intervals(&sections(&samples), values.map(|e| e.value), (0.0, 100.0));
         for (estimate, (lo, hi)) in values.iter().zip(sections) {
             let (lower, upper) = estimate.interval.unwrap();
             let ratio = (hi - lo) / (upper - lower);
@@ -513,7 +506,8 @@ mod tests {
     proptest! {
         #[test]
         fn quantiles_of_sorted_and_unsorted_are_one(samples in prop::collection::vec(-1e3..1e3f64, 1..100), q in 0.0..1.0f64) {
-            prop_assert_eq!(quantile_of_sorted(&estimates_and_order(&samples).1, q), quantile(&mut samples.clone(), q));
+            prop_assert_eq!(Order::of(&samples).quantile(q), quantile(&mut samples.clone(), q));
+            prop_assert_eq!(quantile_of_sorted(&Order::of(&samples).all(), q), quantile(&mut samples.clone(), q));
         }
 
         #[test]

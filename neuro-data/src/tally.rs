@@ -1,8 +1,9 @@
 //! What is gathered of one tenant, request by request, until it is a row of `tenants/` and one of `quantiles/`.
 
 use crate::counter_rates::CounterRates;
+use crate::order::Order;
 use crate::store::{QUANTILES, QuantileRow, TenantRow};
-use crate::summary::{Estimate, Outcomes, quantile_of_sorted};
+use crate::summary::{Estimate, Outcomes};
 use crate::{Phases, RequestStatus, Sla, Tenant};
 
 /// A tenant of a run, of which requests and counters are taken note of one by one: 16 bytes a request.
@@ -35,6 +36,11 @@ impl Tally {
         Self { outcomes: Outcomes::default(), counters, starved: false }
     }
 
+    /// Makes room for further requests.
+    pub(crate) fn reserve(&mut self, requests: usize) {
+        self.outcomes.reserve(requests);
+    }
+
     /// Takes note of one request; `start_s` is when its inference started, or when it was sent where only that is known.
     pub fn request(&mut self, status: RequestStatus, warmup: bool, start_s: Option<f64>, service_s: Option<f64>) {
         self.outcomes.push(status, warmup, start_s, service_s);
@@ -53,7 +59,7 @@ impl Tally {
 
     /// The summary, and the service times behind it.
     pub fn summarise(self, run_id: &str, tenant: &Tenant, phases: &Phases) -> (TenantRow, QuantileRow) {
-        let (summary, sorted) = self.outcomes.summarise(tenant, phases);
+        let (summary, order) = self.outcomes.summarise(tenant, phases);
         let ends = |estimate: Option<Estimate>| {
             let interval = estimate.and_then(|e| e.interval);
             (estimate.map(|e| e.value), interval.map(|i| i.0), interval.map(|i| i.1))
@@ -96,19 +102,18 @@ impl Tally {
             tenant_id: tenant.id.clone(),
             app: tenant.app.clone(),
             samples: summary.samples,
-            service_s: at_even_ranks(sorted, QUANTILES),
+            service_s: at_even_ranks(order, QUANTILES),
         };
         (row, quantiles)
     }
 }
 
-/// At most `most` of some ordered figures, at even ranks from the first to the last.
-fn at_even_ranks(sorted: Vec<f64>, most: usize) -> Vec<f64> {
-    let n = sorted.len();
-    if n <= most {
-        return sorted;
+/// At most `most` figures of a sample, at even ranks from the first to the last.
+fn at_even_ranks(mut order: Order, most: usize) -> Vec<f64> {
+    if order.len() <= most {
+        return order.all();
     }
-    (0..most).map(|i| quantile_of_sorted(&sorted, i as f64 / (most - 1) as f64)).collect()
+    (0..most).map(|i| order.quantile(i as f64 / (most - 1) as f64)).collect()
 }
 
 #[cfg(test)]
@@ -117,8 +122,8 @@ mod tests {
 
     #[test]
     fn few_figures_are_kept_and_many_thinned_out_evenly() {
-        assert_eq!(at_even_ranks(vec![1.0, 2.0, 5.0], 3), [1.0, 2.0, 5.0]);
-        let many: Vec<f64> = (0..=1000).map(f64::from).collect();
-        assert_eq!(at_even_ranks(many, 5), [0.0, 250.0, 500.0, 750.0, 1000.0]);
+        assert_eq!(at_even_ranks(Order::of(&[5.0, 1.0, 2.0]), 3), [1.0, 2.0, 5.0]);
+        let many: Vec<f64> = (0..=1000).rev().map(f64::from).collect();
+        assert_eq!(at_even_ranks(Order::of(&many), 5), [0.0, 250.0, 500.0, 750.0, 1000.0]);
     }
 }

@@ -21,28 +21,42 @@ const LONGEST: usize = 24;
 pub(super) type Window = [u8; MARKED + LONGEST + 8];
 
 /// The places of the bytes of a window that are no figures, in order; those beyond [`MARKED`] are not among them.
-pub(super) struct Others(u128);
+pub(super) struct Others {
+    /// A bit for each of the bytes from `start` on, and of those behind these.
+    bits: u64,
+    later: u64,
+    start: usize,
+}
 
 impl Others {
+    #[inline(always)]
     pub(super) fn of(window: &Window) -> Self {
         let (blocks, _) = window.as_chunks::<16>();
-        let bits = blocks[..MARKED / 16].iter().enumerate().map(|(i, block)| {
-            // A figure's byte becomes 0 to 9, and the top bit of any other one set.
-            let others = (u8x16::new(*block) - u8x16::splat(b'0')).saturating_add(u8x16::splat(0x80 - 10));
-            u128::from(others.to_bitmask()) << (16 * i)
-        });
-        Self(bits.fold(0, |all, bits| all | bits))
+        let bits = |blocks: &[[u8; 16]]| {
+            blocks.iter().rev().fold(0, |bits, block| {
+                // A figure's byte becomes 0 to 9, and the top bit of any other one set.
+                let others = (u8x16::new(*block) - u8x16::splat(b'0')).saturating_add(u8x16::splat(0x80 - 10));
+                bits << 16 | u64::from(others.to_bitmask())
+            })
+        };
+        Self { bits: bits(&blocks[..4]), later: bits(&blocks[4..8]), start: 0 }
     }
 }
 
 impl Iterator for Others {
     type Item = usize;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        let place = self.0.trailing_zeros() as usize;
-        self.0 &= self.0.wrapping_sub(1);
-        (place < MARKED).then_some(place)
+        if self.bits == 0 {
+            (self.bits, self.later, self.start) = (self.later, 0, MARKED / 2);
+            if self.bits == 0 {
+                return None;
+            }
+        }
+        let place = self.start + self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some(place)
     }
 }
 

@@ -18,6 +18,7 @@ use super::neuro_run;
 use super::part::{Part, TABLES, create_tables, number_of};
 use super::problem::Problems;
 use super::prototype::PrototypeRun;
+use super::prototype_batch::PrototypeRequests;
 use super::walk::{self, Found, Layout};
 
 /// Raw bytes after which a part ends.
@@ -268,6 +269,7 @@ fn write_parts(
         for _ in 0..params.jobs.clamp(1, parts.len()) {
             let (sender, parts, next, stopped) = (sender.clone(), &parts, &next, &stopped);
             scope.spawn(move || {
+                let mut spare = Vec::new();
                 while !stopped.load(Ordering::Relaxed)
                     && let index = next.fetch_add(1, Ordering::Relaxed)
                     && let Some(runs) = parts.get(index)
@@ -276,7 +278,7 @@ fn write_parts(
                         let _ = sender.send(Event::Run(run.bytes));
                         !stopped.load(Ordering::Relaxed)
                     };
-                    let outcome = write_part(runs, destination, index, params, on_run);
+                    let outcome = write_part(runs, destination, index, params, &mut spare, on_run);
                     if outcome.is_err() {
                         stopped.store(true, Ordering::Relaxed);
                     }
@@ -324,12 +326,13 @@ struct Outcome {
     problems: Problems,
 }
 
-/// Writes one part, the `index`-th; `on_run` says after each run whether to go on.
+/// Writes one part, the `index`-th; `spare` is what batches are made of; `on_run` says after each run whether to go on.
 fn write_part(
     runs: &[Found],
     destination: &Destination<'_>,
     index: usize,
     params: &IngestParams,
+    spare: &mut Vec<PrototypeRequests>,
     on_run: impl Fn(&Found) -> bool,
 ) -> Result<Outcome> {
     let mut problems = Problems::new(params.strict);
@@ -343,7 +346,7 @@ fn write_part(
             Layout::Neuro => neuro_run::append(&RunFolder::open(&run.path)?, &mut part, &mut problems)?,
             Layout::Prototype => {
                 let opened = PrototypeRun::open(&run.path, &params.catalogue)?;
-                opened.append(&run.run_id, params, &mut part, &mut problems)?;
+                opened.append(&run.run_id, params, &mut part, spare, &mut problems)?;
             }
         }
         added += 1;

@@ -67,12 +67,14 @@ impl PrototypeRun {
         format!("{}_{name}_{}", kind.name(), short_hash(&content, 4))
     }
 
-    /// Appends the run under its id. Its files may miss what they like: what is there is kept.
+    /// Appends the run under its id. Its files may miss what they like: what is there is kept. Batches are taken from `spare` and put
+    /// back there, as memory that is new to a process is dear.
     pub(super) fn append(
         &self,
         run_id: &str,
         params: &IngestParams,
         part: &mut Part,
+        spare: &mut Vec<PrototypeRequests>,
         problems: &mut Problems,
     ) -> Result<()> {
         let before = problems.total();
@@ -84,10 +86,12 @@ impl PrototypeRun {
             let mut batches = Vec::new();
             let mut unwanted = Problems::new(false);
             let problems = if is_large { &mut unwanted } else { &mut *problems };
-            let read = self.read_requests(known, problems, &mut |batch| {
+            let read = self.read_requests(known, problems, spare, &mut |batch, spare| {
                 span.extend(&batch);
-                if !is_large {
-                    batches.push(batch);
+                if is_large {
+                    spare.push(batch)
+                } else {
+                    batches.push(batch)
                 }
                 Ok(())
             })?;
@@ -97,14 +101,17 @@ impl PrototypeRun {
         let (mut requests, mut measured) = (0, false);
         for (known, (mut read, batches)) in self.tenants.iter().zip(held) {
             let mut tally = Tally::new(f64::NEG_INFINITY, f64::INFINITY);
-            let mut append = |batch: PrototypeRequests| {
+            tally.reserve(batches.iter().map(PrototypeRequests::len).sum());
+            let mut append = |batch: PrototypeRequests, spare: &mut Vec<PrototypeRequests>| {
                 batch.tally(span, &mut tally);
-                part.requests(&batch.into_columns(run_id, &known.tenant, span)?)
+                part.requests(&batch.columns(run_id, &known.tenant, span)?)?;
+                spare.push(batch);
+                Ok(())
             };
             if is_large {
-                read = self.read_requests(known, problems, &mut append)?;
+                read = self.read_requests(known, problems, spare, &mut append)?;
             } else {
-                batches.into_iter().try_for_each(append)?;
+                batches.into_iter().try_for_each(|batch| append(batch, spare))?;
             }
             part.end_of_tenant()?;
             if let Some(read) = read {
@@ -176,25 +183,31 @@ impl PrototypeRun {
         &self,
         known: &PrototypeTenant,
         problems: &mut Problems,
-        take: &mut dyn FnMut(PrototypeRequests) -> Result<()>,
+        spare: &mut Vec<PrototypeRequests>,
+        take: &mut dyn FnMut(PrototypeRequests, &mut Vec<PrototypeRequests>) -> Result<()>,
     ) -> Result<Option<ReadTenant>> {
         let path = self.path.join(tenant_file(&known.tenant.id));
         let Some(file) = open(&path)? else {
             problems.add(Problem::of_file(&path, "the file is missing; the tenant is not measured"))?;
             return Ok(None);
         };
-        let mut batch = PrototypeRequests::default();
+        let empty = |spare: &mut Vec<PrototypeRequests>| {
+            let mut batch = spare.pop().unwrap_or_default();
+            batch.clear();
+            batch
+        };
+        let mut batch = empty(spare);
         let mut taken = Ok(());
         let (mut served, problems_before) = (false, problems.total());
         let rows = prototype_csv::read(file, &path, problems, |request| {
             served |= request.service_s.is_some();
             batch.push(request);
             if batch.len() == BATCH_ROWS && taken.is_ok() {
-                taken = take(std::mem::replace(&mut batch, PrototypeRequests::of_batch()));
+                taken = take(std::mem::replace(&mut batch, empty(spare)), spare);
             }
         })?;
         taken?;
-        take(batch)?;
+        take(batch, spare)?;
         let starved = !served && problems.total() == problems_before;
         Ok(rows.map(|rows| ReadTenant { rows, starved }))
     }

@@ -1,12 +1,14 @@
 //! Requests and readings of the prototype as columns, some thousands at a time.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, RecordBatch, StringArray, UInt32Array,
-    UInt64Array, new_null_array,
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, Int32Array, RecordBatch, RunArray, StringArray,
+    UInt32Array, UInt64Array, new_null_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{Field, Schema};
 
 use super::prototype_csv::PrototypeRequest;
@@ -33,7 +35,8 @@ impl Default for Span {
 impl Span {
     /// Takes the arrivals of a batch in.
     pub(super) fn extend(&mut self, requests: &PrototypeRequests) {
-        for arrival in requests.arrival_s.iter().filter(|arrival| !arrival.is_nan()) {
+        // A minimum or maximum with NaN is the other figure.
+        for arrival in &requests.arrival_s {
             (self.first_s, self.last_s) = (self.first_s.min(*arrival), self.last_s.max(*arrival));
         }
     }
@@ -44,10 +47,11 @@ impl Span {
     }
 }
 
-/// Requests of one tenant. NaN, and the largest length of a queue, stand for what is not known.
-#[derive(Debug, Default)]
+/// Requests of one tenant, a batch at most. NaN, and the largest length of a queue, stand for what is not known.
+#[derive(Debug)]
 pub(super) struct PrototypeRequests {
-    seq: Vec<u64>,
+    /// Runs of numbers that follow one another.
+    seq: Vec<Range<u64>>,
     service_s: Vec<f64>,
     arrival_s: Vec<f64>,
     departure_s: Vec<f64>,
@@ -55,12 +59,11 @@ pub(super) struct PrototypeRequests {
     queue_len: Vec<u32>,
 }
 
-impl PrototypeRequests {
-    /// With room for a batch.
-    pub(super) fn of_batch() -> Self {
+impl Default for PrototypeRequests {
+    fn default() -> Self {
         let seconds = || Vec::with_capacity(BATCH_ROWS);
         Self {
-            seq: Vec::with_capacity(BATCH_ROWS),
+            seq: Vec::new(),
             service_s: seconds(),
             arrival_s: seconds(),
             departure_s: seconds(),
@@ -68,14 +71,28 @@ impl PrototypeRequests {
             queue_len: Vec::with_capacity(BATCH_ROWS),
         }
     }
+}
 
+impl PrototypeRequests {
     pub(super) fn len(&self) -> usize {
-        self.seq.len()
+        self.service_s.len()
+    }
+
+    /// Forgets the requests, but keeps the room for others.
+    pub(super) fn clear(&mut self) {
+        self.seq.clear();
+        self.queue_len.clear();
+        for column in [&mut self.service_s, &mut self.arrival_s, &mut self.departure_s, &mut self.queueing_s] {
+            column.clear();
+        }
     }
 
     #[inline]
     pub(super) fn push(&mut self, request: PrototypeRequest) {
-        self.seq.push(request.seq);
+        match self.seq.last_mut().filter(|run| run.end == request.seq) {
+            Some(run) => run.end += 1,
+            None => self.seq.push(request.seq..request.seq + 1),
+        }
         self.service_s.push(request.service_s.unwrap_or(f64::NAN));
         self.arrival_s.push(request.arrival_s.unwrap_or(f64::NAN));
         self.departure_s.push(request.departure_s.unwrap_or(f64::NAN));
@@ -102,7 +119,7 @@ impl PrototypeRequests {
     }
 
     /// The rows of a tenant of a run in its table.
-    pub(super) fn into_columns(self, run_id: &str, tenant: &Tenant, span: Span) -> Result<RecordBatch> {
+    pub(super) fn columns(&self, run_id: &str, tenant: &Tenant, span: Span) -> Result<RecordBatch> {
         let rows = self.len();
         let since_first = |seconds: f64| seconds - span.first_s;
         let starts =
@@ -114,22 +131,21 @@ impl PrototypeRequests {
             1 => Arc::new(UInt32Array::from_value(0, rows)),
             _ => Arc::new(UInt32Array::new_null(rows)),
         };
-        let status = self.service_s.iter().map(|s| i8::from(status_of(*s) == RequestStatus::Censored)).collect();
-        let names =
-            StringArray::from_iter_values([RequestStatus::Ok, RequestStatus::Censored].map(RequestStatus::name));
+        let statuses = self.service_s.chunk_by(|a, b| status_of(*a) == status_of(*b));
+        let statuses = statuses.map(|run| (status_of(run[0]).name(), run.len()));
         let columns: Vec<(&str, ArrayRef)> = vec![
-            ("run_id", constant(run_id, rows)?),
-            ("tenant_id", constant(&tenant.id, rows)?),
-            ("app", constant(&tenant.app, rows)?),
+            ("run_id", runs([(run_id, rows)])?),
+            ("tenant_id", runs([(tenant.id.as_str(), rows)])?),
+            ("app", runs([(tenant.app.as_str(), rows)])?),
             ("replica", replica),
-            ("seq", Arc::new(UInt64Array::from(self.seq))),
+            ("seq", Arc::new(self.seq.iter().cloned().flatten().collect::<UInt64Array>())),
             ("start_s", known(starts)),
             ("end_s", known(ends)),
-            ("queue_len", Arc::new(UInt32Array::new(self.queue_len.into(), lengths))),
-            ("status", dictionary(status, names)?),
-            ("warmup", Arc::new(BooleanArray::from(vec![false; rows]))),
-            ("service_s", known(self.service_s)),
-            ("queueing_s", known(self.queueing_s)),
+            ("queue_len", Arc::new(UInt32Array::new(self.queue_len.clone().into(), lengths))),
+            ("status", runs(statuses)?),
+            ("warmup", Arc::new(BooleanArray::new(BooleanBuffer::new_unset(rows), None))),
+            ("service_s", known(self.service_s.clone())),
+            ("queueing_s", known(self.queueing_s.clone())),
         ];
         batch_of::<RequestRecord>(columns, rows)
     }
@@ -190,8 +206,8 @@ impl<'a> CounterReadings<'a> {
         let rows = self.len();
         let names = StringArray::from_iter_values(&self.events);
         let columns: Vec<(&str, ArrayRef)> = vec![
-            ("run_id", constant(self.run_id, rows)?),
-            ("tenant_id", constant(self.tenant_id, rows)?),
+            ("run_id", runs([(self.run_id, rows)])?),
+            ("tenant_id", runs([(self.tenant_id, rows)])?),
             ("replica", Arc::new(UInt32Array::from(vec![self.replica; rows]))),
             ("time_s", Arc::new(Float64Array::from(std::mem::take(&mut self.time_s)))),
             ("event", dictionary(std::mem::take(&mut self.event), names)?),
@@ -201,9 +217,16 @@ impl<'a> CounterReadings<'a> {
     }
 }
 
-/// A column of one value.
-fn constant(value: &str, rows: usize) -> Result<ArrayRef> {
-    dictionary(vec![0; rows], StringArray::from_iter_values([value]))
+/// A column of names that each stand for some rows.
+fn runs<'a>(runs: impl IntoIterator<Item = (&'a str, usize)>) -> Result<ArrayRef> {
+    let (mut names, mut ends, mut end) = (Vec::new(), Vec::new(), 0);
+    for (name, rows) in runs.into_iter().filter(|(_, rows)| *rows > 0) {
+        end += rows as i32;
+        names.push(name);
+        ends.push(end);
+    }
+    let column = RunArray::try_new(&Int32Array::from(ends), &StringArray::from(names));
+    Ok(Arc::new(column.map_err(|e| Error::invalid("column", e, "runs of names"))?))
 }
 
 /// A column of names by their places.
@@ -212,13 +235,17 @@ fn dictionary(places: Vec<i8>, names: StringArray) -> Result<ArrayRef> {
     Ok(Arc::new(column.map_err(|e| Error::invalid("column", e, "names by their places"))?))
 }
 
-/// A batch of the columns of a table, null where there is none. Names may be dictionaries: they are stored as names.
+/// A batch of the columns of a table, null where there is none. Names may be runs or dictionaries: they are stored as names.
 fn batch_of<R: Row>(columns: Vec<(&str, ArrayRef)>, rows: usize) -> Result<RecordBatch> {
     let schema = R::schema();
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    let mut unknown = HashMap::new();
     for field in schema.fields() {
         let column = columns.iter().find(|(name, _)| name == field.name()).map(|(_, column)| Arc::clone(column));
-        let column = column.unwrap_or_else(|| new_null_array(field.data_type(), rows));
+        let column = column.unwrap_or_else(|| {
+            let nulls = unknown.entry(field.data_type()).or_insert_with(|| new_null_array(field.data_type(), rows));
+            Arc::clone(nulls)
+        });
         fields.push(Field::new(field.name(), column.data_type().clone(), field.is_nullable()));
         arrays.push(column);
     }

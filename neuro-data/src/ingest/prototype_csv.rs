@@ -161,7 +161,9 @@ impl Layout {
             }
             start = end + 1;
         }
-        (last == b'\n' && !window[..start].trim_ascii().is_empty()).then_some((values, start))
+        // A line of more than one cell has a comma at least.
+        let is_blank = || self.cells.len() == 1 && window[..start].trim_ascii().is_empty();
+        (last == b'\n' && !is_blank()).then_some((values, start))
     }
 
     /// The values of any line; else where in the line what is wrong.

@@ -4,6 +4,9 @@
 //! tables of a dataset, row by row. A row type of a part of a table's columns, made by [`row!`](crate::row!), reads just those. Units and the schema's
 //! version stand in the field metadata (`unit`, `description`) and the schema metadata (`neuro.schema`).
 
+mod byte_streams;
+mod chunk;
+mod floats;
 mod name_runs;
 mod reader;
 mod row;

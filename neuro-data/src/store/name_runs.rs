@@ -1,116 +1,73 @@
 //! A column of names that each repeat for many rows, as a chunk of Parquet.
 //!
-//! The general writer looks every row's name up. Where the names are given by their places and change seldom, the runs of equal
-//! places are what Parquet's dictionary encoding stores (RLE, Parquet's `Encodings.md`), so that a row costs a comparison.
+//! The general writer looks every row's name up. Where the runs of equal names are given they are what Parquet's dictionary encoding
+//! stores (RLE, Parquet's `Encodings.md`), so that a row costs nothing.
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray};
-use arrow::datatypes::Int8Type;
-use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, PageType};
-use parquet::column::page::{CompressedPage, Page, PageWriter};
-use parquet::column::writer::ColumnCloseResult;
+use std::io;
+
+use arrow::array::{Array, AsArray, RunArray, StringArray};
+use arrow::buffer::RunEndBuffer;
+use arrow::datatypes::Int32Type;
+use parquet::basic::{Compression, Encoding};
 use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
 use parquet::file::statistics::Statistics;
-use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
+use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::ColumnDescPtr;
 
-/// Fewest rows a run has on average where runs are what is stored: a shorter one takes more room than bits do.
-const ROWS_PER_RUN: usize = 64;
+use super::chunk::{Chunk, append_run};
 
 /// Names of the rows of a row group: which there are, and the runs of equal ones.
-#[derive(Debug, Default)]
 pub(super) struct NameRuns {
+    column: ColumnDescPtr,
     names: Vec<String>,
     /// Place of a name and for how many rows it stands.
     runs: Vec<(usize, usize)>,
 }
 
 impl NameRuns {
-    /// Whether a column is one whose runs are worth storing.
+    pub(super) fn new(column: ColumnDescPtr) -> Self {
+        Self { column, names: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Whether a column is given by its runs.
     pub(super) fn suit(column: &dyn Array) -> bool {
-        names_by_place(column).is_some_and(|(column, _)| {
-            let changes = column.keys().values().windows(2).filter(|pair| pair[0] != pair[1]).count();
-            (changes + 1) * ROWS_PER_RUN <= column.len().max(ROWS_PER_RUN)
-        })
+        runs_of_names(column).is_some()
     }
 
     /// Takes the names of further rows.
-    pub(super) fn extend(&mut self, column: &ArrayRef) -> Result<()> {
-        let (column, names) = names_by_place(column.as_ref())
-            .ok_or_else(|| ParquetError::General("names by their places are wanted, none of them null".to_owned()))?;
-        for run in column.keys().values().chunk_by(|a, b| a == b) {
-            let name =
-                usize::try_from(run[0]).ok().filter(|place| *place < names.len()).map(|place| names.value(place));
-            let name = name.ok_or_else(|| ParquetError::General("a name's place is none".to_owned()))?;
+    pub(super) fn extend(&mut self, column: &dyn Array) -> Result<()> {
+        let (ends, names) = runs_of_names(column)
+            .ok_or_else(|| ParquetError::General("runs of names are wanted, none of them null".to_owned()))?;
+        let mut start = 0;
+        for (end, place) in ends.sliced_values().zip(ends.get_start_physical_index()..) {
+            let (name, end) = (names.value(place), end as usize);
             let place = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
                 self.names.push(name.to_owned());
                 self.names.len() - 1
             });
             match self.runs.last_mut().filter(|(last, _)| *last == place) {
-                Some((_, rows)) => *rows += run.len(),
-                None => self.runs.push((place, run.len())),
+                Some((_, rows)) => *rows += end - start,
+                None => self.runs.push((place, end - start)),
             }
+            start = end;
         }
         Ok(())
     }
 
     /// Writes them as the next column of a row group: a page of the names and one of the runs, so small that nothing is compressed.
-    pub(super) fn write<W: std::io::Write + Send>(
-        &self,
-        column: ColumnDescPtr,
-        group: &mut SerializedRowGroupWriter<'_, W>,
-    ) -> Result<()> {
-        let rows = self.runs.iter().map(|(_, rows)| rows).sum::<usize>();
-        let mut sink = TrackedWrite::new(Vec::new());
-        let mut pages = SerializedPageWriter::new(&mut sink);
-        let mut write = |page: Page| {
-            let bytes = page.buffer().len();
-            pages.write_page(CompressedPage::new(page, bytes))
-        };
-        let dictionary = write(Page::DictionaryPage {
-            buf: self.dictionary().into(),
-            num_values: self.names.len() as u32,
-            encoding: Encoding::PLAIN,
-            is_sorted: false,
-        })?;
-        let data = write(Page::DataPage {
-            buf: self.places().into(),
-            num_values: rows as u32,
-            encoding: Encoding::RLE_DICTIONARY,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        })?;
-        let chunk = Bytes::from(sink.into_inner()?);
+    pub(super) fn write<W: io::Write + Send>(self, group: &mut SerializedRowGroupWriter<'_, W>) -> Result<()> {
+        let rows = self.runs.iter().map(|(_, rows)| rows).sum();
+        let mut chunk = Chunk::of_buffer(Vec::new());
+        chunk.add_dictionary(self.dictionary().into(), self.names.len())?;
+        let places = self.places();
+        let bytes = places.len();
+        chunk.add_rows(places.into(), bytes, rows, Encoding::RLE_DICTIONARY)?;
         let end = |name: Option<&String>| name.map(|name| ByteArray::from(name.as_str()));
         let statistics =
             Statistics::byte_array(end(self.names.iter().min()), end(self.names.iter().max()), None, Some(0), false);
-        let stats = |page_type, encoding| PageEncodingStats { page_type, encoding, count: 1 };
-        let metadata = ColumnChunkMetaData::builder(column)
-            .set_compression(Compression::UNCOMPRESSED)
-            .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
-            .set_page_encoding_stats(vec![
-                stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN),
-                stats(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY),
-            ])
-            .set_total_compressed_size(chunk.len() as i64)
-            .set_total_uncompressed_size(chunk.len() as i64)
-            .set_num_values(rows as i64)
-            .set_dictionary_page_offset(Some(dictionary.offset as i64))
-            .set_data_page_offset(data.offset as i64)
-            .set_statistics(statistics)
-            .build()?;
-        let close = ColumnCloseResult {
-            bytes_written: chunk.len() as u64,
-            rows_written: rows as u64,
-            metadata,
-            bloom_filter: None,
-            column_index: None,
-            offset_index: None,
-        };
-        group.append_column(&chunk, close)
+        chunk.write(self.column, Compression::UNCOMPRESSED, Some(statistics), group)?;
+        Ok(())
     }
 
     /// The names, each behind its length.
@@ -123,27 +80,22 @@ impl NameRuns {
         bytes
     }
 
-    /// The bits of a place, then each run: twice its length, in sevens of bits from the lowest, and the place.
+    /// The bits of a place, then each run.
     fn places(&self) -> Vec<u8> {
         let bits = usize::BITS - self.names.len().saturating_sub(1).leading_zeros();
         let mut bytes = vec![bits as u8];
         for (place, rows) in &self.runs {
-            let mut header = rows << 1;
-            while header >= 0x80 {
-                bytes.push(header as u8 | 0x80);
-                header >>= 7;
-            }
-            bytes.push(header as u8);
-            bytes.extend(&place.to_le_bytes()[..bits.div_ceil(8) as usize]);
+            append_run(&mut bytes, *rows, *place, bits.div_ceil(8) as usize);
         }
         bytes
     }
 }
 
-/// A column as places of names, if it is one and has no nulls.
-fn names_by_place(column: &dyn Array) -> Option<(&DictionaryArray<Int8Type>, &arrow::array::StringArray)> {
-    let column = column.as_dictionary_opt::<Int8Type>().filter(|column| column.null_count() == 0)?;
-    Some((column, column.values().as_string_opt::<i32>()?))
+/// Where the runs of a column end and which names they are of, if it is given by them and has no nulls.
+fn runs_of_names(column: &dyn Array) -> Option<(&RunEndBuffer<i32>, &StringArray)> {
+    let runs = column.as_any().downcast_ref::<RunArray<Int32Type>>()?;
+    let names = runs.values().as_string_opt::<i32>().filter(|names| names.null_count() == 0)?;
+    Some((runs.run_ends(), names))
 }
 
 #[cfg(test)]
@@ -151,13 +103,13 @@ mod tests {
     use std::fs::File;
     use std::sync::Arc;
 
-    use arrow::array::{Int8Array, RecordBatch, StringArray};
-    use arrow::datatypes::{DataType, Field, Schema};
+    use arrow::array::{Int32Array, RecordBatch};
+    use arrow::datatypes::{Field, Schema};
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::{TableWriter, read_table, row};
+    use crate::store::{GROUP_ROWS, TableWriter, read_table, row};
 
     struct Named {
         app: String,
@@ -167,43 +119,46 @@ mod tests {
         app: String, "", "application";
     });
 
-    fn batch(places: &[i8], names: &[String]) -> RecordBatch {
-        let column =
-            DictionaryArray::new(Int8Array::from(places.to_vec()), Arc::new(StringArray::from_iter_values(names)));
-        let data_type = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
-        let schema = Schema::new(vec![Field::new("app", data_type, false)]);
+    fn batch(runs: &[(usize, usize)], names: &[String]) -> RecordBatch {
+        let ends = runs.iter().scan(0, |end, (_, rows)| {
+            *end += *rows as i32;
+            Some(*end)
+        });
+        let values = StringArray::from_iter_values(runs.iter().map(|(place, _)| &names[*place]));
+        let column = RunArray::try_new(&ends.collect::<Int32Array>(), &values).unwrap();
+        let schema = Schema::new(vec![Field::new("app", column.data_type().clone(), false)]);
         RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column)]).unwrap()
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
-        /// Runs long and short, of 1 to 127 names, which another batch has in another order.
+        /// Runs long and short, of 1 to 127 names, over the end of a row group.
         #[test]
         fn names_are_read_as_they_were_written(
-            runs in prop::collection::vec((0..127_i8, prop_oneof![1..4_usize, 60..300_usize]), 1..40),
+            runs in prop::collection::vec((0..127_usize, prop_oneof![1..4_usize, 60..300_usize]), 1..40),
             names in 1..128_usize,
+            rows_before in prop_oneof![Just(1_000_usize), GROUP_ROWS - 1_000..GROUP_ROWS],
         ) {
-            let places: Vec<i8> = runs.iter()
-                .flat_map(|&(place, rows)| std::iter::repeat_n((place as usize % names) as i8, rows))
-                .collect();
+            let runs: Vec<(usize, usize)> = runs.into_iter().map(|(place, rows)| (place % names, rows)).collect();
             let known: Vec<String> = (0..names).map(|i| format!("app-{i}")).collect();
-            let backwards: Vec<String> = known.iter().rev().cloned().collect();
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("t.parquet");
             let mut table = TableWriter::<Named>::create(&path).unwrap();
-            table.append(&batch(&[0; 1_000], &known)).unwrap();
-            table.append(&batch(&places, &backwards)).unwrap();
+            table.append(&batch(&[(0, rows_before)], &known)).unwrap();
+            table.append(&batch(&runs, &known)).unwrap();
             table.finish().unwrap();
 
-            let written = std::iter::repeat_n(&known[0], 1_000).chain(places.iter().map(|place| &backwards[*place as usize]));
+            let before = std::iter::repeat_n(&known[0], rows_before);
+            let written = before.chain(runs.iter().flat_map(|(place, rows)| std::iter::repeat_n(&known[*place], *rows)));
             let read = read_table::<Named>(&path).unwrap();
             prop_assert!(read.iter().map(|row| &row.app).eq(written.clone()));
             let file = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
             let chunk = file.metadata().row_group(0).column(0);
             prop_assert_eq!(chunk.compression(), Compression::UNCOMPRESSED, "the runs were not what is stored");
             let statistics = chunk.statistics().unwrap();
-            prop_assert_eq!(statistics.min_bytes_opt(), written.clone().min().map(String::as_bytes));
-            prop_assert_eq!(statistics.max_bytes_opt(), written.max().map(String::as_bytes));
+            let in_group = written.take(GROUP_ROWS);
+            prop_assert_eq!(statistics.min_bytes_opt(), in_group.clone().min().map(String::as_bytes));
+            prop_assert_eq!(statistics.max_bytes_opt(), in_group.max().map(String::as_bytes));
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Tables into Parquet files.
 
 use std::fs::{self, File};
+use std::io::BufWriter;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
@@ -16,12 +17,16 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
 use super::Row;
+use super::floats::{Floats, PageCompressor};
 use super::name_runs::NameRuns;
 use crate::files::{aside, sync_folder};
 use crate::{Error, Result};
 
 /// Most rows of a row group.
 pub const GROUP_ROWS: usize = 262_144;
+
+/// Bytes that go to a file at once.
+const WRITTEN_AT_ONCE: usize = 1 << 18;
 
 /// Writes one table to one Parquet file (zstd), aside until [`TableWriter::finish`] renames it into place.
 ///
@@ -42,11 +47,13 @@ impl<R: Row> TableWriter<R> {
     pub fn create(path: &Path) -> Result<Self> {
         let aside = aside(path);
         let file = File::create(&aside).map_err(Error::io("create", &aside))?;
+        let file = BufWriter::with_capacity(WRITTEN_AT_ONCE, file);
         let properties = properties(&R::schema()).map_err(parquet_error("set up", path))?;
         let writer =
             ArrowWriter::try_new(file, R::schema(), Some(properties)).and_then(ArrowWriter::into_serialized_writer);
         let (file, columns) = writer.map_err(parquet_error("set up", path))?;
-        let writer = GroupWriter { file, schema: R::schema(), columns, group: Vec::new(), rows: 0 };
+        let compressor = PageCompressor::new(ZSTD_LEVEL).map_err(Error::io("set up", path))?;
+        let writer = GroupWriter { file, schema: R::schema(), columns, group: Vec::new(), rows: 0, compressor };
         Ok(Self { writer: Some(writer), aside, path: path.to_owned(), rows: PhantomData })
     }
 
@@ -102,6 +109,7 @@ impl<R: Row> TableWriter<R> {
         self.end_group()?;
         if let Some(writer) = self.writer.take() {
             let file = writer.file.into_inner().map_err(parquet_error("finish", &self.path))?;
+            let file = file.into_inner().map_err(|e| Error::io("write", &self.path)(e.into_error()))?;
             file.sync_all().map_err(Error::io("sync", &self.path))?;
             fs::rename(&self.aside, &self.path).map_err(Error::io("rename", &self.path))?;
             sync_folder(self.path.parent());
@@ -120,19 +128,22 @@ impl<R> Drop for TableWriter<R> {
 
 /// Writes row groups, whose columns are held until a group ends.
 struct GroupWriter {
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<BufWriter<File>>,
     schema: SchemaRef,
     columns: ArrowRowGroupWriterFactory,
     /// The columns of the current group; none before its first row.
     group: Vec<Column>,
     /// Rows of the current group.
     rows: usize,
+    compressor: PageCompressor,
 }
 
-/// A column of the current row group, or one of those nested in it.
+/// A column of the current row group.
 enum Column {
-    Values(Box<ArrowColumnWriter>),
     Names(NameRuns),
+    Floats(Floats),
+    /// Any other, or those that are nested in one.
+    Others(Vec<ArrowColumnWriter>),
 }
 
 impl GroupWriter {
@@ -155,28 +166,39 @@ impl GroupWriter {
             return Err(ParquetError::General("the columns are not as many as the table's".to_owned()));
         }
         if self.group.is_empty() {
-            let writers = self.columns.create_column_writers(self.file.flushed_row_groups().len())?;
-            self.group = writers.into_iter().map(|writer| Column::Values(Box::new(writer))).collect();
-            // A table of nested columns has more of them here than fields, and no names by their places.
-            if self.group.len() == batch.num_columns() {
-                for (column, values) in self.group.iter_mut().zip(batch.columns()) {
-                    if NameRuns::suit(values) {
-                        *column = Column::Names(NameRuns::default());
+            self.begin_group(batch)?;
+        }
+        for ((field, values), column) in self.schema.fields().iter().zip(batch.columns()).zip(&mut self.group) {
+            match column {
+                Column::Names(runs) => runs.extend(values)?,
+                Column::Floats(floats) => floats.extend(values.as_primitive(), &mut self.compressor)?,
+                Column::Others(writers) => {
+                    for (writer, leaf) in writers.iter_mut().zip(compute_leaves(field, values)?) {
+                        writer.write(&leaf)?;
                     }
                 }
             }
         }
-        let mut columns = self.group.iter_mut();
-        for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
-            for leaf in compute_leaves(field, values)? {
-                match columns.next() {
-                    Some(Column::Values(writer)) => writer.write(&leaf)?,
-                    Some(Column::Names(runs)) => runs.extend(values)?,
-                    None => return Err(ParquetError::General("there are more columns than the table has".to_owned())),
-                }
+        self.rows += batch.num_rows();
+        Ok(())
+    }
+
+    /// Makes the columns of a group that starts with some rows.
+    fn begin_group(&mut self, batch: &RecordBatch) -> std::result::Result<(), ParquetError> {
+        let writers = self.columns.create_column_writers(self.file.flushed_row_groups().len())?;
+        let schema = self.file.schema_descr();
+        for (place, writer) in writers.into_iter().enumerate() {
+            let field = schema.get_column_root_idx(place);
+            if let Some(Column::Others(writers)) = self.group.get_mut(field) {
+                writers.push(writer);
+            } else if NameRuns::suit(batch.column(field)) {
+                self.group.push(Column::Names(NameRuns::new(schema.column(place))));
+            } else if batch.column(field).data_type() == &DataType::Float64 {
+                self.group.push(Column::Floats(Floats::new(schema.column(place), &mut self.compressor)));
+            } else {
+                self.group.push(Column::Others(vec![writer]));
             }
         }
-        self.rows += batch.num_rows();
         Ok(())
     }
 
@@ -185,12 +207,16 @@ impl GroupWriter {
             return Ok(());
         }
         self.rows = 0;
-        let schema = self.file.schema_descr().columns().to_vec();
         let mut group = self.file.next_row_group()?;
-        for (place, column) in std::mem::take(&mut self.group).into_iter().enumerate() {
+        for column in self.group.drain(..) {
             match column {
-                Column::Values(writer) => writer.close()?.append_to_row_group(&mut group)?,
-                Column::Names(runs) => runs.write(schema[place].clone(), &mut group)?,
+                Column::Names(runs) => runs.write(&mut group)?,
+                Column::Floats(floats) => floats.write(&mut self.compressor, &mut group)?,
+                Column::Others(writers) => {
+                    for writer in writers {
+                        writer.close()?.append_to_row_group(&mut group)?;
+                    }
+                }
             }
         }
         group.close()?;
@@ -246,7 +272,14 @@ fn column_properties(
                 .set_column_compression(column, Compression::UNCOMPRESSED)
         }
         DataType::Float64 => {
+            // Those that are not nested are compressed by `Floats`; here the general writer would make a compressor that it never uses.
+            let is_nested = path.len() > 1;
             let column = ColumnPath::new(path);
+            let builder = if is_nested {
+                builder
+            } else {
+                builder.set_column_compression(column.clone(), Compression::UNCOMPRESSED)
+            };
             builder
                 .set_column_encoding(column.clone(), Encoding::BYTE_STREAM_SPLIT)
                 .set_column_statistics_enabled(column, EnabledStatistics::None)
