@@ -166,18 +166,25 @@ pub(super) struct Quota {
     pub(super) count: (u32, u32),
 }
 
-/// Fillings of one server that are worth more than `most` at these profits and keep all quotas, the best first, by so many iterations
-/// from one on. What has a profit below 0 is never put in.
+/// Which fillings of a server are looked for.
+pub(super) struct Aim {
+    /// Of every request; what has one below 0 is never put in.
+    pub(super) profits: Vec<f64>,
+    /// What they are to be worth more than.
+    pub(super) most: f64,
+    pub(super) quotas: Vec<Quota>,
+}
+
+/// Such fillings of one server, the best first, by so many iterations from one on.
 pub(super) fn fill(
     problem: &Problem<'_>,
     server: usize,
-    profits: Vec<f64>,
-    quotas: &[Quota],
+    aim: Aim,
     first: &[usize],
-    most: f64,
     iterations: u64,
     seed: u64,
 ) -> Result<Vec<(f64, Vec<usize>)>> {
+    let Aim { profits, most, quotas } = aim;
     let params = LnsParams::default();
     let mut placement: Placement = vec![None; profits.len()];
     first.iter().for_each(|request| placement[*request] = Some(0));

@@ -12,7 +12,7 @@ use crate::placement::filling::{
     Filling, Inequality, Interference, Solution, Tree, TreeParams, applicable, interference_of,
 };
 use crate::placement::group::Group;
-use crate::placement::lns::{Quota, fill};
+use crate::placement::lns::{Aim, Quota, fill};
 use crate::placement::{Placement, Problem};
 use crate::{Limits, Method, Result};
 
@@ -194,8 +194,9 @@ impl<'p> Class<'p> {
         }
         let held: Vec<usize> = self.requests.iter().zip(first).filter(|(_, x)| **x > 0).map(|(r, _)| *r).collect();
         let of = |set: &[usize]| set.iter().map(|item| self.requests[*item]).collect();
-        let quotas: Vec<Quota> = group.counted().map(|(set, count)| Quota { requests: of(set), count }).collect();
-        let found = fill(self.problem, self.servers[0], profits, &quotas, &held, most + sure, iterations, seed)?;
+        let quotas = group.counted().map(|(set, count)| Quota { requests: of(set), count }).collect();
+        let aim = Aim { profits, most: most + sure, quotas };
+        let found = fill(self.problem, self.servers[0], aim, &held, iterations, seed)?;
         let pieces = |tenants: Vec<usize>| {
             self.requests.iter().map(|r| u32::from(tenants.binary_search(r).is_ok())).collect::<Vec<u32>>()
         };
