@@ -144,9 +144,10 @@ const LATER_FILLINGS_SHARE: f64 = 0.02;
 const PLAN_SHARE: f64 = 0.3;
 /// Share of the time after which known fillings are put together.
 const PLAN_EVERY: f64 = 0.15;
-/// Weight of the best prices in smoothed ones, at most, share of what a pricing may miss that it may take, and steps of its search.
+/// Weight of the centre in smoothed prices, at most, share of what a pricing of the whole and of a part may miss that they may lose, and
+/// steps of its search.
 const SMOOTHING: f64 = 0.5;
-const SMOOTH_SHARE: f64 = 0.4;
+const SMOOTH_SHARE: [f64; 2] = [1.5, 0.4];
 const SMOOTHING_STEPS: usize = 6;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
 const IDLE_ROUNDS: [usize; 2] = [5, 2];
@@ -158,7 +159,7 @@ const MOST_DOUBLINGS: usize = 5;
 const PRICING_SHARE: f64 = 0.1;
 /// Of the whole for each server, and at most: the more servers, the less branching adds to what the first prices prove.
 const FIRST_PRICING_SHARE: f64 = 0.05;
-const MOST_PRICING_SHARE: f64 = 0.5;
+const MOST_PRICING_SHARE: f64 = 0.3;
 /// Share of what a bound missed of the value of its prices before a pricing that it misses still, at which there is more in branching.
 const STALLED: f64 = 0.7;
 /// Share of the time that the pricing of all placements leaves.
@@ -170,7 +171,7 @@ const CLOSING_PRICINGS: usize = 12;
 /// Share of what a bound misses of the value of its prices that the next pricing may miss.
 const MISSING: f64 = 0.15;
 /// The same of the first pricing, of what branching is left, and of all.
-const FIRST_MISS: [f64; 2] = [0.3, 0.008];
+const FIRST_MISS: [f64; 2] = [0.3, 0.012];
 /// Share of the room for closing a part that its pricing may miss: what it proves is rounded up.
 const CLOSING: f64 = 0.75;
 /// Room for closing a part that is little, of what its bound misses of the value of its prices.
@@ -195,6 +196,8 @@ const BRANCHING_SHARE: f64 = 0.02;
 /// How much better than the known ones, in units of what the first pricing may miss, a filling is for which it is broken off: its bound
 /// would be poor, and with the filling there are better prices.
 const ENOUGH: f64 = 1.0;
+/// How often that may be.
+const BREAK_OFFS: usize = 2;
 /// How often an observer is asked.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -500,7 +503,7 @@ impl<'p, 'a> Run<'p, 'a> {
                 None if is_root => Some((self.central.clone(), 1.0)),
                 _ => None,
             };
-            let loss = if is_root { f64::INFINITY } else { SMOOTH_SHARE * missed };
+            let loss = SMOOTH_SHARE[usize::from(!is_root)] * missed;
             let at = match &centre {
                 Some((centre, most)) => self.smooth(part, &dual, centre, *most, loss),
                 None => dual.prices.clone(),
@@ -508,7 +511,7 @@ impl<'p, 'a> Run<'p, 'a> {
             // What is to close the part is all that may be missed.
             let lost = if may_close { (self.known_value(part, &at) - dual.value).max(0.0) } else { 0.0 };
             let slack = missed - lost;
-            let is_first = own == f64::INFINITY && is_root;
+            let is_first = own == f64::INFINITY && is_root && pricing < BREAK_OFFS;
             let solutions = self.price(part, slack, is_first, &at, observer)?;
             self.pricings += 1;
             let mut bound: f64 = at.iter().sum();
