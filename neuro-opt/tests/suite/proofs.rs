@@ -334,6 +334,45 @@ fn an_inequality_of_some_fillings_proves_nothing_of_others() {
     assert!(refusals > 0, "an inequality of no filling but the empty one proved the bound of all");
 }
 
+/// Instances of pairs of servers are parted by numbers of requests, too; what is proved where they are bounded proves nothing elsewhere.
+#[test]
+fn numbers_of_requests_part_placements() {
+    let profiles = profiles("-monotone");
+    let (mut questions, mut refusals) = (0, 0);
+    for seed in 0..5 {
+        let instance = pair(11, seed);
+        let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+        let good = priced(&problem, 60.0).certificate.unwrap();
+        check_certificate(&problem, &good).unwrap();
+        let is_refused = |change: &dyn Fn(&mut Certificate)| {
+            let mut other = good.clone();
+            change(&mut other);
+            usize::from(check_certificate(&problem, &other).is_err())
+        };
+        for (p, part) in good.parts.iter().enumerate() {
+            let Some(Branching { question: Question::Count { group, set, pieces }, .. }) = part.branching else {
+                continue;
+            };
+            questions += 1;
+            // Parted elsewhere, the halves' proofs are of other fillings.
+            for pieces in 0..pieces {
+                refusals += is_refused(&|c| {
+                    let question = Question::Count { group, set, pieces };
+                    c.parts[p].branching.as_mut().into_iter().for_each(|b| b.question = question.clone());
+                });
+            }
+        }
+        for (c, class) in good.classes.iter().enumerate() {
+            for j in (0..class.inequalities.len()).filter(|j| !class.inequalities[*j].counts.is_empty()) {
+                refusals += is_refused(&|other| other.classes[c].inequalities[j].counts.clear());
+                assert_eq!(1, is_refused(&|other| other.classes[c].inequalities[j].counts[0].0 = 1000));
+            }
+        }
+    }
+    assert!(questions > 0, "nothing was parted by numbers of requests");
+    assert!(refusals > 0, "a proof of few fillings proved the bound of all");
+}
+
 #[test]
 fn what_a_method_cannot_do_is_said() {
     let profiles = profiles("");
