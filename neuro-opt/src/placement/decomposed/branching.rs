@@ -104,7 +104,9 @@ impl Run<'_, '_> {
         let mut questions = Vec::new();
         for (g, group) in part.groups.iter().enumerate() {
             let class = &self.classes[group.class];
-            for (set, items) in class.filling.alike.iter().enumerate() {
+            // Where all is settled there is no number to ask for.
+            let sets = class.filling.alike.iter().enumerate();
+            for (set, items) in sets.filter(|(_, items)| items.iter().any(|item| group.is_free(*item))) {
                 let of_group = weights.iter().filter(|(row, _)| row.group == g);
                 let counts: Vec<(u32, f64)> = of_group
                     .map(|(row, weight)| (items.iter().map(|item| class.pool[row.filling][*item]).sum(), *weight))
