@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::compositions::Compositions;
 use crate::placement::certificate::{GroupProof, InequalityProof};
 use crate::placement::filling::{
     Filling, Inequality, Interference, Solution, Tree, TreeParams, applicable, interference_of,
@@ -33,6 +34,9 @@ pub(super) struct Class<'p> {
     pub(super) most: f64,
     /// Payment of each item.
     payments: Vec<f64>,
+    /// The application of each item, and how many there are.
+    apps: Vec<usize>,
+    app_count: usize,
     /// What pricing has proved.
     inequalities: Vec<Arc<Inequality>>,
     /// Their proofs, if they are kept.
@@ -75,6 +79,12 @@ impl<'p> Class<'p> {
         let most = payments.iter().filter(|payment| **payment > 0.0).sum::<f64>() + 1.0;
         let (servers, pool, held, known) = (vec![server], Vec::new(), Vec::new(), HashSet::new());
         let (inequalities, proofs) = (Vec::new(), Vec::new());
+        let mut names: Vec<&str> = requests.iter().map(|r| instance.requests[*r].app.as_str()).collect();
+        let app_of = names.clone();
+        names.sort_unstable();
+        names.dedup();
+        let apps = app_of.iter().map(|app| names.partition_point(|name| name < app)).collect();
+        let app_count = names.len();
         Ok(Self {
             problem,
             servers,
@@ -86,6 +96,8 @@ impl<'p> Class<'p> {
             known,
             most,
             payments,
+            apps,
+            app_count,
             inequalities,
             proofs,
         })
@@ -146,10 +158,9 @@ impl<'p> Class<'p> {
         seed: u64,
     ) -> Result<Vec<Vec<u32>>> {
         let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
-        let ranked = self.ranked(group, &filling);
+        let starts = self.starts(group, &filling, STARTS.max(group.servers));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let many = ranked.len().min(STARTS.max(group.servers));
-        let first = if many == 0 { &group.least } else { ranked[rng.gen_range(0..many)].1 };
+        let first = if starts.is_empty() { &group.least } else { starts[rng.gen_range(0..starts.len())] };
         let iterations = self.iterations() << doublings;
         let mut found = Vec::new();
         for pieces in self.search(group, &filling, first, most + 1e-6 * most.abs().max(1.0), iterations, seed)? {
@@ -161,6 +172,69 @@ impl<'p> Class<'p> {
             }
         }
         Ok(found)
+    }
+
+    /// Pairs of applications.
+    pub(super) fn pairs(&self) -> Vec<[usize; 2]> {
+        (0..self.app_count).flat_map(|a| (a + 1..self.app_count).map(move |b| [a, b])).collect()
+    }
+
+    /// Fillings of a server of two applications and a third, and what else there is room for.
+    pub(super) fn compose(&self, group: &Group, prices: &[f64], [first, second]: [usize; 2], most: f64, seed: u64) -> Result<Vec<Vec<u32>>> {
+        let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
+        let mut profits = vec![-1.0; self.problem.instance().requests.len()];
+        let mut apps: Vec<Vec<usize>> = vec![Vec::new(); self.app_count];
+        for (item, request) in self.requests.iter().enumerate() {
+            if group.most[item] > 0 && filling.profits[item] >= 0.0 {
+                profits[*request] = filling.profits[item];
+                apps[self.apps[item]].push(*request);
+            }
+        }
+        for app in &mut apps {
+            app.sort_by(|a, b| profits[*b].total_cmp(&profits[*a]));
+        }
+        let compositions = Compositions { problem: self.problem, server: self.servers[0], profits: &profits, apps };
+        let mut best = compositions.of(first, second)?;
+        best.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut held = Vec::new();
+        for (i, (profit, tenants)) in best.into_iter().enumerate() {
+            if i >= 2 && profit < 0.9 * most || i >= 4 { break; }
+            let mut pieces = vec![0; self.requests.len()];
+            for request in &tenants {
+                if let Some(item) = self.item_of(*request) { pieces[item] = 1; }
+            }
+            let found = self.search(group, &filling, &pieces, 0.0, self.iterations() / 4, seed)?;
+            for pieces in found.into_iter().take(1).chain([pieces]) {
+                if !self.known.contains(&pieces) && group.admits(&pieces) && self.interference.holds(&pieces)? {
+                    held.push(pieces);
+                    break;
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    /// The best known fillings of a group, each of other applications.
+    fn starts<'c>(&'c self, group: &Group, filling: &Filling, count: usize) -> Vec<&'c Vec<u32>> {
+        let mut starts = Vec::new();
+        let mut kinds: Vec<[usize; 2]> = Vec::new();
+        for (_, pieces) in self.ranked(group, filling) {
+            let mut profits = vec![0.0; self.app_count];
+            for (item, x) in pieces.iter().enumerate().filter(|(_, x)| **x > 0) {
+                profits[self.apps[item]] += f64::from(*x) * filling.profits[item];
+            }
+            let mut order: Vec<usize> = (0..self.app_count).collect();
+            order.sort_by(|a, b| profits[*b].total_cmp(&profits[*a]));
+            let kind = [order[0], order.get(1).copied().unwrap_or(0)];
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+                starts.push(pieces);
+            }
+            if starts.len() >= count {
+                break;
+            }
+        }
+        starts
     }
 
     /// Iterations of one local search.

@@ -25,6 +25,7 @@
 
 mod branching;
 mod class;
+mod compositions;
 mod master;
 mod part;
 mod plans;

@@ -22,7 +22,7 @@ const SMOOTHING: f64 = 0.5;
 const SMOOTH_SHARE: [f64; 2] = [1.5, 0.4];
 const SMOOTHING_STEPS: usize = 6;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
-const IDLE_ROUNDS: [usize; 2] = [5, 2];
+const IDLE_ROUNDS: [usize; 2] = [2, 2];
 /// Weight of the master's latest prices in their mean.
 const CENTRAL: f64 = 0.1;
 /// How often the iterations of a local search are doubled where it finds nothing.
@@ -31,7 +31,7 @@ const MOST_DOUBLINGS: usize = 5;
 const PRICING_SHARE: f64 = 0.1;
 /// Of the whole for each server, and at most: the more servers, the less branching adds to what the first prices prove.
 const FIRST_PRICING_SHARE: f64 = 0.05;
-const MOST_PRICING_SHARE: f64 = 0.3;
+const MOST_PRICING_SHARE: f64 = 0.6;
 /// Share of what a bound missed of the value of its prices before a pricing that it misses still, at which there is more in branching.
 const STALLED: f64 = 0.7;
 /// Share of the time that the pricing of all placements leaves.
@@ -43,7 +43,7 @@ const CLOSING_PRICINGS: usize = 12;
 /// Share of what a bound misses of the value of its prices that the next pricing may miss.
 const MISSING: f64 = 0.15;
 /// The same of the first pricing, of what branching is left, and of all.
-const FIRST_MISS: [f64; 2] = [0.3, 0.012];
+const FIRST_MISS: [f64; 2] = [0.3, 0.004];
 /// Share of the room for closing a part that its pricing may miss: what it proves is rounded up.
 const CLOSING: f64 = 0.75;
 /// Room for closing a part that is little, of what its bound misses of the value of its prices.
@@ -97,7 +97,12 @@ impl Run<'_, '_> {
             let lost = if may_close { (self.known_value(part, &at) - dual.value).max(0.0) } else { 0.0 };
             let slack = missed - lost;
             let is_first = own == f64::INFINITY && is_root && pricing < BREAK_OFFS;
+            let t0 = self.start.elapsed().as_secs_f64();
             let solutions = self.price(part, slack, is_first, &at, observer)?;
+            if is_root && std::env::var("TRACE").is_ok() {
+                let now = self.start.elapsed().as_secs_f64();
+                eprintln!("ROOT pricing {pricing} at {t0:.2} took {:.2} dual {:.3} bound {:.3} plan {:.3} slack {slack:.3} nodes {:?} {:?}", now - t0, dual.value, part.bound, self.revenue, solutions.iter().map(|s| s.nodes).collect::<Vec<_>>(), solutions.iter().map(|s| s.termination).collect::<Vec<_>>());
+            }
             self.pricings += 1;
             let mut bound: f64 = at.iter().sum();
             let mut proofs = Vec::new();
@@ -162,13 +167,33 @@ impl Run<'_, '_> {
         let start = Instant::now();
         let is_root = part.record == 0;
         let most_idle = IDLE_ROUNDS[usize::from(!is_root)];
-        let mut idle = 0;
+        let mut idle = if is_root && self.pricings == 0 { most_idle } else { 0 };
         let mut dual = master.solve(&self.classes, &part.groups);
         if is_root && self.central.is_empty() {
             self.central.clone_from(&dual.prices);
         }
-        while idle < most_idle && !self.is_over() && start.elapsed() < time {
+        let mut swept = 0;
+        let (mut t_ls, mut t_lp, mut rounds) = (0.0, 0.0, 0);
+        while !self.is_over() && start.elapsed() < time {
             self.ask(observer);
+            if idle >= most_idle {
+                if !is_root || self.is_over() {
+                    break;
+                }
+                let before = dual.value;
+                let t0 = start.elapsed();
+                let n = self.sweep(part, &dual)?;
+                dual = master.solve(&self.classes, &part.groups);
+                swept += 1;
+                if std::env::var("TRACE").is_ok() {
+                    eprintln!("SWEEP {swept} at {:.2} took {:.2} new {n} dual {:.3} -> {:.3} pool {:?}", self.start.elapsed().as_secs_f64(), (start.elapsed() - t0).as_secs_f64(), before, dual.value, self.classes.iter().map(|c| c.pool.len()).collect::<Vec<_>>());
+                }
+                if dual.value <= before + 1e-4 * before.abs().max(1.0) && swept > 1 {
+                    break;
+                }
+                idle = 0;
+                continue;
+            }
             let doublings = idle.min(MOST_DOUBLINGS);
             let mut tasks: Vec<(usize, &[f64], f64, u64)> = Vec::new();
             for (g, group) in part.groups.iter().enumerate() {
@@ -180,11 +205,14 @@ impl Run<'_, '_> {
             }
             let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
             let classes = &self.classes;
+            let t1 = Instant::now();
+            rounds += 1;
             let found = spread(self.params.workers, tasks.len(), &mut || (), &|task| {
                 let (g, prices, most, seed) = tasks[task];
                 let group = &part.groups[g];
                 classes[group.class].generate(group, prices, most, doublings, seed)
             })?;
+            t_ls += t1.elapsed().as_secs_f64();
             let groups: Vec<usize> = tasks.iter().map(|(g, ..)| *g).collect();
             for (g, found) in groups.into_iter().zip(found) {
                 found.into_iter().for_each(|pieces| self.classes[part.groups[g].class].add(pieces));
@@ -192,7 +220,12 @@ impl Run<'_, '_> {
             let now: usize = self.classes.iter().map(|class| class.pool.len()).sum();
             idle = if now > known { 0 } else { idle + 1 };
             if now > known {
+                let t1 = Instant::now();
                 dual = master.solve(&self.classes, &part.groups);
+                t_lp += t1.elapsed().as_secs_f64();
+                if is_root && std::env::var("TRACE2").is_ok() {
+                    eprintln!("ROUND {rounds} at {:.3} doubl {doublings} new {} dual {:.3} ls {t_ls:.3} lp {t_lp:.3}", self.start.elapsed().as_secs_f64(), now - known, dual.value);
+                }
                 if is_root {
                     let pairs = self.central.iter_mut().zip(&dual.prices);
                     pairs.for_each(|(mean, price)| *mean += CENTRAL * (price - *mean));
@@ -200,6 +233,28 @@ impl Run<'_, '_> {
             }
         }
         Ok(dual)
+    }
+
+    /// Fillings of a group of all sets of few applications.
+    fn sweep(&mut self, part: &Part, dual: &Dual) -> Result<usize> {
+        let mut tasks = Vec::new();
+        for (g, group) in part.groups.iter().enumerate() {
+            for apps in self.classes[group.class].pairs() {
+                tasks.push((g, apps, rand::Rng::r#gen(&mut self.rng)));
+            }
+        }
+        let classes = &self.classes;
+        let found = spread(self.params.workers, tasks.len(), &mut || (), &|task| {
+            let (g, apps, seed) = &tasks[task];
+            let group = &part.groups[*g];
+            classes[group.class].compose(group, &dual.prices, *apps, dual.most[*g], *seed)
+        })?;
+        let mut n = 0;
+        for ((g, ..), found) in tasks.iter().zip(found) {
+            n += found.len();
+            found.into_iter().for_each(|pieces| self.classes[part.groups[*g].class].add(pieces));
+        }
+        Ok(n)
     }
 
     /// By how much what a pricing proves may miss the value of the best prices: no less than it takes to close the part; where it cannot
