@@ -12,7 +12,7 @@
 //! "Record breaking optimization results using the ruin and recreate principle", Journal of Computational Physics 159(2), 2000,
 //! doi:10.1006/jcph.1999.6413 (the acceptance).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -88,7 +88,16 @@ pub struct Lns {
 /// A parameter is out of its range, a profiler cannot predict a server, or [`Error::FailedAudit`].
 pub fn lns(problem: &Problem<'_>, params: &LnsParams, observer: Observer<'_>) -> Result<Lns> {
     let start = Instant::now();
-    let Found { placement, iterations, termination } = search(problem, params, greedy::place(problem)?, observer)?;
+    let mut first = greedy::place(problem)?;
+    let mut params = params.clone();
+    let share: f64 = std::env::var("G0").map_or(0.7, |v| v.parse().unwrap());
+    if params.iterations.is_none() && share > 0.0 {
+        let guide = super::decomposed::DecomposedParams { time: params.time.mul_f64(share), workers: params.workers, seed: params.seed, ..Default::default() };
+        first = super::decomposed::guided(problem, &guide, first, observer)?;
+        params.time = params.time.saturating_sub(start.elapsed());
+    }
+    let params = &params;
+    let Found { placement, iterations, termination, .. } = search(problem, params, first, observer)?;
     let outcome = Outcome {
         termination,
         objective: Some(problem.revenue(&placement)),
@@ -102,6 +111,8 @@ pub fn lns(problem: &Problem<'_>, params: &LnsParams, observer: Observer<'_>) ->
 /// What [`search`] found.
 pub(super) struct Found {
     pub(super) placement: Placement,
+    /// Placements that were the best ones for a time, the latest.
+    pub(super) before: Vec<Placement>,
     pub(super) iterations: u64,
     pub(super) termination: Termination,
 }
@@ -117,6 +128,7 @@ pub(super) fn search(
     let start = Instant::now();
     let shared = Shared {
         best: Mutex::new((problem.revenue(&first), first.clone())),
+        before: Mutex::new(VecDeque::new()),
         iterations: AtomicU64::new(0),
         stop: AtomicBool::new(false),
     };
@@ -157,7 +169,8 @@ pub(super) fn search(
         (_, Some(most)) if iterations >= most * params.workers as u64 => Termination::IterationLimit,
         _ => Termination::TimeLimit,
     };
-    Ok(Found { placement, iterations, termination })
+    let before = shared.before.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into();
+    Ok(Found { placement, before, iterations, termination })
 }
 
 /// How many of some requests a server may hold, at least and at most.
@@ -230,6 +243,8 @@ fn mask(requests: &[usize], count: usize) -> Vec<bool> {
 const COLDER: f64 = 0.5;
 /// Fillings of one server that are kept, but for better ones.
 const FOUND: usize = 512;
+/// Placements that are kept besides the best one.
+const KEPT: usize = 100;
 /// How often the observer is asked.
 const POLL: Duration = Duration::from_millis(5);
 /// Iterations after which a worker looks at the clock, at most.
@@ -240,6 +255,7 @@ const SHORT: Duration = Duration::from_micros(500);
 /// What the workers share.
 struct Shared {
     best: Mutex<(f64, Placement)>,
+    before: Mutex<VecDeque<Placement>>,
     iterations: AtomicU64,
     stop: AtomicBool,
 }
@@ -253,7 +269,12 @@ impl Shared {
     fn offer(&self, revenue: f64, placement: &Placement) {
         let mut best = self.best.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if revenue > best.0 || (revenue == best.0 && *placement < best.1) {
-            *best = (revenue, placement.clone());
+            let before = std::mem::replace(&mut *best, (revenue, placement.clone())).1;
+            let mut kept = self.before.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            kept.push_back(before);
+            if kept.len() > KEPT {
+                kept.pop_front();
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use self::class::Class;
+pub(super) use self::plans::guided;
 use self::part::{Part, Records};
 use super::certificate::{Certificate, ClassBasis, GroupProof, size_of};
 use super::group::{Group, split};

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::Run;
+use super::{DecomposedParams, Run};
 use super::master::{Dual, Master, Row};
 use super::part::Part;
-use crate::placement::Placement;
 use crate::placement::group::Group;
+use crate::placement::{Placement, Problem};
 use crate::placement::lns::{LnsParams, search};
 use crate::placement::occupancy::Occupancy;
 use crate::{Observer, Progress, Result};
@@ -16,6 +16,25 @@ use crate::{Observer, Progress, Result};
 const PATIENCE: f64 = 0.02;
 /// Share of the time for plans that a dive may take.
 const DIVE_SHARE: f64 = 0.4;
+
+/// A plan from `first` on by the prices of requests: a short search, fillings at prices, and a dive.
+pub(in crate::placement) fn guided(
+    problem: &Problem<'_>,
+    params: &DecomposedParams,
+    first: Placement,
+    observer: Observer<'_>,
+) -> Result<Placement> {
+    let env = |name: &str, default: f64| std::env::var(name).map_or(default, |v| v.parse().unwrap());
+    let mut run = Run::new(problem, params)?;
+    run.plan(first, params.time.mul_f64(env("G1", 0.1)), observer)?;
+    let part = Part { groups: run.whole().0, bound: run.bound, prices: None, record: 0 };
+    let mut master = Master::new(&run.payments, &run.classes, &part.groups);
+    let dual = run.generate(&part, &mut master, params.time.mul_f64(env("G2", 0.5)), observer)?;
+    if std::env::var("TRACE").is_ok() { eprintln!("TRACE at {:.2} plan {:.3} dual {:.3}", run.start.elapsed().as_secs_f64(), run.revenue, dual.value); }
+    let dived = run.dive(params.time.saturating_sub(run.start.elapsed()), observer)?;
+    if std::env::var("TRACE").is_ok() { eprintln!("TRACE at {:.2} dived {:.3}", run.start.elapsed().as_secs_f64(), problem.revenue(&dived)); }
+    Ok(if problem.revenue(&dived) > run.revenue { dived } else { run.placement })
+}
 
 impl Run<'_, '_> {
     /// Takes what a master mixes as a plan if it is no mixture, and better.
@@ -69,7 +88,9 @@ impl Run<'_, '_> {
         self.is_stopped = is_stopped;
         for class in &mut self.classes {
             for s in class.servers.clone() {
-                class.add(class.pieces(&found.placement, s));
+                for placement in found.before.iter().chain([&found.placement]) {
+                    class.add(class.pieces(placement, s));
+                }
             }
         }
         let revenue = self.problem.revenue(&found.placement);

@@ -23,8 +23,6 @@ const SMOOTH_SHARE: [f64; 2] = [1.5, 0.4];
 const SMOOTHING_STEPS: usize = 6;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
 const IDLE_ROUNDS: [usize; 2] = [2, 2];
-/// Weight of the master's latest prices in their mean.
-const CENTRAL: f64 = 0.1;
 /// How often the iterations of a local search are doubled where it finds nothing.
 const MOST_DOUBLINGS: usize = 5;
 /// Share of the time that one pricing may take of a part.
@@ -167,7 +165,7 @@ impl Run<'_, '_> {
         let start = Instant::now();
         let is_root = part.record == 0;
         let most_idle = IDLE_ROUNDS[usize::from(!is_root)];
-        let mut idle = if is_root && self.pricings == 0 { most_idle } else { 0 };
+        let mut idle = 0;
         let mut dual = master.solve(&self.classes, &part.groups);
         if is_root && self.central.is_empty() {
             self.central.clone_from(&dual.prices);
@@ -195,12 +193,16 @@ impl Run<'_, '_> {
                 continue;
             }
             let doublings = idle.min(MOST_DOUBLINGS);
+            let alpha: f64 = std::env::var("ALPHA").map_or(0.5, |v| v.parse().unwrap());
+            let smooth = if is_root { self.central.iter().zip(&dual.prices).map(|(c, d)| alpha * c + (1.0 - alpha) * d).collect() } else { Vec::new() };
             let mut tasks: Vec<(usize, &[f64], f64, u64)> = Vec::new();
             for (g, group) in part.groups.iter().enumerate() {
-                tasks.push((g, &dual.prices, dual.most[g], rand::Rng::r#gen(&mut self.rng)));
+                if !is_root || idle > 0 || std::env::var("BOTH").is_ok() {
+                    tasks.push((g, &dual.prices, dual.most[g], rand::Rng::r#gen(&mut self.rng)));
+                }
                 if is_root {
-                    let most = self.classes[group.class].most_at(group, &self.central);
-                    tasks.push((g, &self.central, most, rand::Rng::r#gen(&mut self.rng)));
+                    let most = self.classes[group.class].most_at(group, &smooth);
+                    tasks.push((g, &smooth, most, rand::Rng::r#gen(&mut self.rng)));
                 }
             }
             let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
@@ -226,9 +228,8 @@ impl Run<'_, '_> {
                 if is_root && std::env::var("TRACE2").is_ok() {
                     eprintln!("ROUND {rounds} at {:.3} doubl {doublings} new {} dual {:.3} ls {t_ls:.3} lp {t_lp:.3}", self.start.elapsed().as_secs_f64(), now - known, dual.value);
                 }
-                if is_root {
-                    let pairs = self.central.iter_mut().zip(&dual.prices);
-                    pairs.for_each(|(mean, price)| *mean += CENTRAL * (price - *mean));
+                if is_root && self.known_value(part, &smooth) < self.known_value(part, &self.central) {
+                    self.central = smooth;
                 }
             }
         }
