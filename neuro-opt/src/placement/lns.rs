@@ -6,6 +6,10 @@
 //! good is held early. A cycle begins where the last one ended, or at the best plan. Between cycles two servers at a time are emptied,
 //! filled application by application in another order, and searched alone; what pays less in the end is taken back.
 //!
+//! Servers compete for requests, and a search that changes two at a time sees little of it. Prices of requests do: those that the dual
+//! of all known fillings has, which a dive then follows ([`super::decomposed`]). Most of the time goes into such a plan, the rest
+//! into the search from it on.
+//!
 //! P. Shaw, "Using constraint programming and local search methods to solve vehicle routing problems", CP, 1998,
 //! doi:10.1007/3-540-49481-2_30 (the neighbourhood); F. Glover, "Ejection chains, reference structures and alternating path methods for
 //! traveling salesman problems", Discrete Applied Mathematics 65, 1996, doi:10.1016/0166-218X(94)00037-E (ejection); G. Schrimpf et al.,
@@ -23,6 +27,7 @@ use neuro_data::plan::Plan;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::decomposed::{DecomposedParams, guided};
 use super::occupancy::Occupancy;
 use super::{Placement, Problem, greedy, plan_of};
 use crate::{Error, Method, Observer, Outcome, Progress, Result, Termination};
@@ -32,7 +37,7 @@ use crate::{Error, Method, Observer, Outcome, Progress, Result, Termination};
 pub struct LnsParams {
     /// Wall-clock time; 5 s by default.
     pub time: Duration,
-    /// Iterations of each worker, where they are to end it: then the plan is the seed's. None by default.
+    /// Iterations of each worker, where they are to end it: then the plan is the seed's, and no prices guide it. None by default.
     pub iterations: Option<u64>,
     /// Workers, each with a search of its own from the greedy plan; at least 1, by default the number of cores.
     pub workers: usize,
@@ -76,28 +81,37 @@ impl LnsParams {
 pub struct Lns {
     /// The best plan, audited.
     pub plan: Plan,
-    /// Iterations of all workers.
+    /// Iterations of all workers, those that led to prices not among them.
     pub iterations: u64,
 }
 
-/// Searches from the greedy plan on until the time or the iterations are used up or the observer breaks off, and holds the best
-/// plan then.
+/// Share of the time for a plan that prices lead to.
+const GUIDED: f64 = 0.85;
+
+/// Searches until the time or the iterations are used up or the observer breaks off, and holds the best plan then: from the greedy plan
+/// on, or from one that prices lead to where there are several servers, not too many requests, no number of iterations and a profiler
+/// with bounds.
 ///
 /// # Errors
 ///
 /// A parameter is out of its range, a profiler cannot predict a server, or [`Error::FailedAudit`].
 pub fn lns(problem: &Problem<'_>, params: &LnsParams, observer: Observer<'_>) -> Result<Lns> {
     let start = Instant::now();
-    let mut first = greedy::place(problem)?;
-    let mut params = params.clone();
-    let share: f64 = std::env::var("G0").map_or(0.7, |v| v.parse().unwrap());
-    if params.iterations.is_none() && share > 0.0 {
-        let guide = super::decomposed::DecomposedParams { time: params.time.mul_f64(share), workers: params.workers, seed: params.seed, ..Default::default() };
-        first = super::decomposed::guided(problem, &guide, first, observer)?;
-        params.time = params.time.saturating_sub(start.elapsed());
+    params.check()?;
+    let (mut first, mut is_stopped) = (greedy::place(problem)?, false);
+    let mut rest = params.clone();
+    if params.iterations.is_none() {
+        let LnsParams { workers, seed, .. } = *params;
+        let guide =
+            DecomposedParams { time: params.time.mul_f64(GUIDED), workers, seed, ..DecomposedParams::default() };
+        let mut unbounded = |progress: &Progress| observer(&Progress { bound: f64::INFINITY, ..*progress });
+        if let Some(guided) = guided(problem, &guide, &first, &mut unbounded)? {
+            (first, is_stopped) = guided;
+        }
+        rest.time = if is_stopped { Duration::ZERO } else { params.time.saturating_sub(start.elapsed()) };
     }
-    let params = &params;
-    let Found { placement, iterations, termination, .. } = search(problem, params, first, observer)?;
+    let Found { placement, iterations, termination, .. } = search(problem, &rest, first, observer)?;
+    let termination = if is_stopped { Termination::Interrupted } else { termination };
     let outcome = Outcome {
         termination,
         objective: Some(problem.revenue(&placement)),

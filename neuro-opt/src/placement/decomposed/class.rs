@@ -64,6 +64,10 @@ const LOCAL_ITERATIONS: u64 = 14;
 const COLUMNS: usize = 8;
 /// Fillings from which it starts, at least: with as many servers as there are, as many fillings are wanted.
 const STARTS: usize = 4;
+/// Fillings that a pair of applications makes, at least and at most, and the share of what the best one is worth for more than the least.
+const LEAST_COMPOSED: usize = 2;
+const MOST_COMPOSED: usize = 4;
+const NEARLY: f64 = 0.9;
 /// Inequalities that a pricing knows, the latest.
 const INEQUALITIES: usize = 48;
 
@@ -179,8 +183,16 @@ impl<'p> Class<'p> {
         (0..self.app_count).flat_map(|a| (a + 1..self.app_count).map(move |b| [a, b])).collect()
     }
 
-    /// Fillings of a server of two applications and a third, and what else there is room for.
-    pub(super) fn compose(&self, group: &Group, prices: &[f64], [first, second]: [usize; 2], most: f64, seed: u64) -> Result<Vec<Vec<u32>>> {
+    /// Fillings of a group by pairs of applications ([`Compositions`]), the best ones improved by local search: those worth nearly `most`,
+    /// and of every pair two.
+    pub(super) fn compose(
+        &self,
+        group: &Group,
+        prices: &[f64],
+        [first, second]: [usize; 2],
+        most: f64,
+        seed: u64,
+    ) -> Result<Vec<Vec<u32>>> {
         let filling = group.restrict(self.filling.with_profits(self.reduced(prices)));
         let mut profits = vec![-1.0; self.problem.instance().requests.len()];
         let mut apps: Vec<Vec<usize>> = vec![Vec::new(); self.app_count];
@@ -196,28 +208,27 @@ impl<'p> Class<'p> {
         let compositions = Compositions { problem: self.problem, server: self.servers[0], profits: &profits, apps };
         let mut best = compositions.of(first, second)?;
         best.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut held = Vec::new();
-        for (i, (profit, tenants)) in best.into_iter().enumerate() {
-            if i >= 2 && profit < 0.9 * most || i >= 4 { break; }
+        let is_wanted = |(i, (profit, _)): &(usize, (f64, Vec<usize>))| *i < LEAST_COMPOSED || *profit > NEARLY * most;
+        let mut composed = Vec::new();
+        for (_, (_, tenants)) in best.into_iter().take(MOST_COMPOSED).enumerate().filter(is_wanted) {
             let mut pieces = vec![0; self.requests.len()];
-            for request in &tenants {
-                if let Some(item) = self.item_of(*request) { pieces[item] = 1; }
-            }
-            let found = self.search(group, &filling, &pieces, 0.0, self.iterations() / 4, seed)?;
-            for pieces in found.into_iter().take(1).chain([pieces]) {
+            tenants.iter().filter_map(|request| self.item_of(*request)).for_each(|item| pieces[item] = 1);
+            let improved = self.search(group, &filling, &pieces, 0.0, self.iterations() / 4, seed)?;
+            for pieces in improved.into_iter().take(1).chain([pieces]) {
                 if !self.known.contains(&pieces) && group.admits(&pieces) && self.interference.holds(&pieces)? {
-                    held.push(pieces);
+                    composed.push(pieces);
                     break;
                 }
             }
         }
-        Ok(held)
+        Ok(composed)
     }
 
-    /// The best known fillings of a group, each of other applications.
+    /// The best known fillings of a group, each of other applications: the two that are worth most in it. The best fillings of all are
+    /// alike, and others are far from them.
     fn starts<'c>(&'c self, group: &Group, filling: &Filling, count: usize) -> Vec<&'c Vec<u32>> {
         let mut starts = Vec::new();
-        let mut kinds: Vec<[usize; 2]> = Vec::new();
+        let mut kinds: Vec<[Option<usize>; 2]> = Vec::new();
         for (_, pieces) in self.ranked(group, filling) {
             let mut profits = vec![0.0; self.app_count];
             for (item, x) in pieces.iter().enumerate().filter(|(_, x)| **x > 0) {
@@ -225,7 +236,7 @@ impl<'p> Class<'p> {
             }
             let mut order: Vec<usize> = (0..self.app_count).collect();
             order.sort_by(|a, b| profits[*b].total_cmp(&profits[*a]));
-            let kind = [order[0], order.get(1).copied().unwrap_or(0)];
+            let kind = [order.first().copied(), order.get(1).copied()];
             if !kinds.contains(&kind) {
                 kinds.push(kind);
                 starts.push(pieces);

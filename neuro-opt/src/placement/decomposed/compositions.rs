@@ -24,11 +24,10 @@ impl Compositions<'_, '_> {
     pub(super) fn of(&self, first: usize, second: usize) -> Result<Vec<(f64, Vec<usize>)>> {
         let mut best: Vec<(f64, Vec<usize>)> = vec![(0.0, Vec::new()); self.apps.len()];
         for n in 1..=self.apps[first].len() {
-            let mut fitted = 0;
+            let mut fits_any = false;
             for m in 0..=self.apps[second].len() {
                 let mut occupancy = Occupancy::empty(self.problem, self.server);
-                let fits = self.put(&mut occupancy, first, n)? & self.put(&mut occupancy, second, m)?;
-                if !fits {
+                if !self.put(&mut occupancy, first, n) || !self.put(&mut occupancy, second, m) {
                     break;
                 }
                 while let Some(place) = occupancy.violator(self.problem)? {
@@ -39,7 +38,7 @@ impl Compositions<'_, '_> {
                 if occupancy.tenants.len() + MISSED < n + m {
                     break;
                 }
-                fitted = m + 1;
+                fits_any = true;
                 for (third, best) in best.iter_mut().enumerate().filter(|(third, _)| *third != first) {
                     let mut occupancy = occupancy.clone();
                     self.fill(&mut occupancy, third, usize::MAX)?;
@@ -49,7 +48,7 @@ impl Compositions<'_, '_> {
                     }
                 }
             }
-            if fitted == 0 {
+            if !fits_any {
                 break;
             }
         }
@@ -58,14 +57,14 @@ impl Compositions<'_, '_> {
     }
 
     /// Puts so many of an application on a server, whatever becomes of promises; whether there is memory.
-    fn put(&self, occupancy: &mut Occupancy, app: usize, count: usize) -> Result<bool> {
+    fn put(&self, occupancy: &mut Occupancy, app: usize, count: usize) -> bool {
         for request in &self.apps[app][..count] {
             if !occupancy.has_memory(self.problem, *request) {
-                return Ok(false);
+                return false;
             }
             occupancy.add(self.problem, *request);
         }
-        Ok(true)
+        true
     }
 
     /// Puts what can be of an application on a server until there are so many.

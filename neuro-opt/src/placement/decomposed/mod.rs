@@ -43,8 +43,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use self::class::Class;
-pub(super) use self::plans::guided;
 use self::part::{Part, Records};
+pub(super) use self::plans::guided;
 use super::certificate::{Certificate, ClassBasis, GroupProof, size_of};
 use super::group::{Group, split};
 use super::{Placement, Problem, greedy, plan_of};
@@ -128,7 +128,7 @@ struct Run<'p, 'a> {
     nodes: u64,
     /// When known fillings were put together last.
     planned_at: Duration,
-    /// Prices of all placements, a mean over the latest ones of the master: those jump from corner to corner.
+    /// Prices of all placements that promise least by the fillings that are known: the master's jump from corner to corner.
     central: Vec<f64>,
     /// Share of the gap that a pricing may miss now.
     coarseness: f64,

@@ -3,37 +3,48 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{DecomposedParams, Run};
 use super::master::{Dual, Master, Row};
 use super::part::Part;
+use super::{DecomposedParams, Run};
 use crate::placement::group::Group;
-use crate::placement::{Placement, Problem};
 use crate::placement::lns::{LnsParams, search};
 use crate::placement::occupancy::Occupancy;
-use crate::{Observer, Progress, Result};
+use crate::placement::{Placement, Problem};
+use crate::{Error, Observer, Progress, Result};
 
 /// Share of the time without a better plan after which a search for plans ends.
 const PATIENCE: f64 = 0.02;
+/// Share of the time of a guided search before prices, and for prices.
+const GUIDED_SEARCH_SHARE: f64 = 0.05;
+const GUIDED_PRICES_SHARE: f64 = 0.3;
+/// Most requests of a guided search: the master's tableau is dense.
+const MOST_GUIDED: usize = 300;
 /// Share of the time for plans that a dive may take.
 const DIVE_SHARE: f64 = 0.4;
 
-/// A plan from `first` on by the prices of requests: a short search, fillings at prices, and a dive.
+/// A plan from `first` on that prices lead to, and whether the observer broke off: a short search, fillings at the prices that those of
+/// the search make, and a dive. `None` where the profiler has no bounds, or a master of so many requests would take too long.
 pub(in crate::placement) fn guided(
     problem: &Problem<'_>,
     params: &DecomposedParams,
-    first: Placement,
+    first: &Placement,
     observer: Observer<'_>,
-) -> Result<Placement> {
-    let env = |name: &str, default: f64| std::env::var(name).map_or(default, |v| v.parse().unwrap());
-    let mut run = Run::new(problem, params)?;
-    run.plan(first, params.time.mul_f64(env("G1", 0.1)), observer)?;
-    let part = Part { groups: run.whole().0, bound: run.bound, prices: None, record: 0 };
-    let mut master = Master::new(&run.payments, &run.classes, &part.groups);
-    let dual = run.generate(&part, &mut master, params.time.mul_f64(env("G2", 0.5)), observer)?;
-    if std::env::var("TRACE").is_ok() { eprintln!("TRACE at {:.2} plan {:.3} dual {:.3}", run.start.elapsed().as_secs_f64(), run.revenue, dual.value); }
-    let dived = run.dive(params.time.saturating_sub(run.start.elapsed()), observer)?;
-    if std::env::var("TRACE").is_ok() { eprintln!("TRACE at {:.2} dived {:.3}", run.start.elapsed().as_secs_f64(), problem.revenue(&dived)); }
-    Ok(if problem.revenue(&dived) > run.revenue { dived } else { run.placement })
+) -> Result<Option<(Placement, bool)>> {
+    let instance = problem.instance();
+    if instance.servers.len() < 2 || instance.requests.len() > MOST_GUIDED {
+        return Ok(None);
+    }
+    let mut run = match Run::new(problem, params) {
+        Err(Error::UnsuitedProfiler { .. }) => return Ok(None),
+        run => run?,
+    };
+    run.plan(first.clone(), params.time.mul_f64(GUIDED_SEARCH_SHARE), observer)?;
+    let (groups, mut master, _) = run.whole();
+    let part = Part { groups, bound: run.bound, prices: None, record: 0 };
+    run.generate(&part, &mut master, params.time.mul_f64(GUIDED_PRICES_SHARE), observer)?;
+    let dived = run.dive(run.left(), observer)?;
+    let best = if problem.revenue(&dived) > run.revenue { dived } else { run.placement };
+    Ok(Some((best, run.is_stopped)))
 }
 
 impl Run<'_, '_> {

@@ -23,6 +23,8 @@ const SMOOTH_SHARE: [f64; 2] = [1.5, 0.4];
 const SMOOTHING_STEPS: usize = 6;
 /// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
 const IDLE_ROUNDS: [usize; 2] = [2, 2];
+/// What fillings of all pairs of applications must add to the value of the master for more local search.
+const SWEEP_GAIN: f64 = 1e-4;
 /// How often the iterations of a local search are doubled where it finds nothing.
 const MOST_DOUBLINGS: usize = 5;
 /// Share of the time that one pricing may take of a part.
@@ -95,12 +97,7 @@ impl Run<'_, '_> {
             let lost = if may_close { (self.known_value(part, &at) - dual.value).max(0.0) } else { 0.0 };
             let slack = missed - lost;
             let is_first = own == f64::INFINITY && is_root && pricing < BREAK_OFFS;
-            let t0 = self.start.elapsed().as_secs_f64();
             let solutions = self.price(part, slack, is_first, &at, observer)?;
-            if is_root && std::env::var("TRACE").is_ok() {
-                let now = self.start.elapsed().as_secs_f64();
-                eprintln!("ROOT pricing {pricing} at {t0:.2} took {:.2} dual {:.3} bound {:.3} plan {:.3} slack {slack:.3} nodes {:?} {:?}", now - t0, dual.value, part.bound, self.revenue, solutions.iter().map(|s| s.nodes).collect::<Vec<_>>(), solutions.iter().map(|s| s.termination).collect::<Vec<_>>());
-            }
             self.pricings += 1;
             let mut bound: f64 = at.iter().sum();
             let mut proofs = Vec::new();
@@ -153,8 +150,8 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Fillings by local search at the master's prices, until it finds none that would change them; of all placements at the mean
-    /// prices too.
+    /// Fillings by local search at the master's prices, until it finds none that would change them. Of all placements at prices between
+    /// those and the centre, and in the end of all pairs of applications.
     pub(super) fn generate(
         &mut self,
         part: &Part,
@@ -166,55 +163,47 @@ impl Run<'_, '_> {
         let is_root = part.record == 0;
         let most_idle = IDLE_ROUNDS[usize::from(!is_root)];
         let mut idle = 0;
+        let mut sweeps = 0;
         let mut dual = master.solve(&self.classes, &part.groups);
         if is_root && self.central.is_empty() {
             self.central.clone_from(&dual.prices);
         }
-        let mut swept = 0;
-        let (mut t_ls, mut t_lp, mut rounds) = (0.0, 0.0, 0);
         while !self.is_over() && start.elapsed() < time {
             self.ask(observer);
             if idle >= most_idle {
-                if !is_root || self.is_over() {
+                let before = dual.value;
+                if !is_root {
                     break;
                 }
-                let before = dual.value;
-                let t0 = start.elapsed();
-                let n = self.sweep(part, &dual)?;
+                self.sweep(part, &dual, start + time)?;
                 dual = master.solve(&self.classes, &part.groups);
-                swept += 1;
-                if std::env::var("TRACE").is_ok() {
-                    eprintln!("SWEEP {swept} at {:.2} took {:.2} new {n} dual {:.3} -> {:.3} pool {:?}", self.start.elapsed().as_secs_f64(), (start.elapsed() - t0).as_secs_f64(), before, dual.value, self.classes.iter().map(|c| c.pool.len()).collect::<Vec<_>>());
-                }
-                if dual.value <= before + 1e-4 * before.abs().max(1.0) && swept > 1 {
+                sweeps += 1;
+                if sweeps > 1 && dual.value <= before + SWEEP_GAIN * before.abs().max(1.0) {
                     break;
                 }
                 idle = 0;
                 continue;
             }
             let doublings = idle.min(MOST_DOUBLINGS);
-            let alpha: f64 = std::env::var("ALPHA").map_or(0.5, |v| v.parse().unwrap());
-            let smooth = if is_root { self.central.iter().zip(&dual.prices).map(|(c, d)| alpha * c + (1.0 - alpha) * d).collect() } else { Vec::new() };
+            let pairs = self.central.iter().zip(&dual.prices);
+            let between: Vec<f64> = pairs.map(|(centre, price)| 0.5 * (centre + price)).collect();
             let mut tasks: Vec<(usize, &[f64], f64, u64)> = Vec::new();
             for (g, group) in part.groups.iter().enumerate() {
-                if !is_root || idle > 0 || std::env::var("BOTH").is_ok() {
+                if !is_root || idle > 0 {
                     tasks.push((g, &dual.prices, dual.most[g], rand::Rng::r#gen(&mut self.rng)));
                 }
                 if is_root {
-                    let most = self.classes[group.class].most_at(group, &smooth);
-                    tasks.push((g, &smooth, most, rand::Rng::r#gen(&mut self.rng)));
+                    let most = self.classes[group.class].most_at(group, &between);
+                    tasks.push((g, &between, most, rand::Rng::r#gen(&mut self.rng)));
                 }
             }
             let known: usize = self.classes.iter().map(|class| class.pool.len()).sum();
             let classes = &self.classes;
-            let t1 = Instant::now();
-            rounds += 1;
             let found = spread(self.params.workers, tasks.len(), &mut || (), &|task| {
                 let (g, prices, most, seed) = tasks[task];
                 let group = &part.groups[g];
                 classes[group.class].generate(group, prices, most, doublings, seed)
             })?;
-            t_ls += t1.elapsed().as_secs_f64();
             let groups: Vec<usize> = tasks.iter().map(|(g, ..)| *g).collect();
             for (g, found) in groups.into_iter().zip(found) {
                 found.into_iter().for_each(|pieces| self.classes[part.groups[g].class].add(pieces));
@@ -222,22 +211,17 @@ impl Run<'_, '_> {
             let now: usize = self.classes.iter().map(|class| class.pool.len()).sum();
             idle = if now > known { 0 } else { idle + 1 };
             if now > known {
-                let t1 = Instant::now();
                 dual = master.solve(&self.classes, &part.groups);
-                t_lp += t1.elapsed().as_secs_f64();
-                if is_root && std::env::var("TRACE2").is_ok() {
-                    eprintln!("ROUND {rounds} at {:.3} doubl {doublings} new {} dual {:.3} ls {t_ls:.3} lp {t_lp:.3}", self.start.elapsed().as_secs_f64(), now - known, dual.value);
-                }
-                if is_root && self.known_value(part, &smooth) < self.known_value(part, &self.central) {
-                    self.central = smooth;
+                if is_root && self.known_value(part, &between) < self.known_value(part, &self.central) {
+                    self.central = between;
                 }
             }
         }
         Ok(dual)
     }
 
-    /// Fillings of a group of all sets of few applications.
-    fn sweep(&mut self, part: &Part, dual: &Dual) -> Result<usize> {
+    /// Fillings of every group of all pairs of applications, as far as the time goes.
+    fn sweep(&mut self, part: &Part, dual: &Dual, end: Instant) -> Result<()> {
         let mut tasks = Vec::new();
         for (g, group) in part.groups.iter().enumerate() {
             for apps in self.classes[group.class].pairs() {
@@ -247,15 +231,16 @@ impl Run<'_, '_> {
         let classes = &self.classes;
         let found = spread(self.params.workers, tasks.len(), &mut || (), &|task| {
             let (g, apps, seed) = &tasks[task];
+            if Instant::now() > end {
+                return Ok(Vec::new());
+            }
             let group = &part.groups[*g];
             classes[group.class].compose(group, &dual.prices, *apps, dual.most[*g], *seed)
         })?;
-        let mut n = 0;
         for ((g, ..), found) in tasks.iter().zip(found) {
-            n += found.len();
             found.into_iter().for_each(|pieces| self.classes[part.groups[*g].class].add(pieces));
         }
-        Ok(n)
+        Ok(())
     }
 
     /// By how much what a pricing proves may miss the value of the best prices: no less than it takes to close the part; where it cannot
