@@ -82,3 +82,69 @@ impl Compositions<'_, '_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use neuro_data::Catalogue;
+    use neuro_data::scenario::{Scenario, ScenarioParams, draw};
+    use neuro_profiler::Bundle;
+
+    use super::*;
+    use crate::placement::Profiles;
+
+    /// What is made holds and is worth what it says, and no number of two applications that holds is worth more.
+    #[test]
+    fn compositions_hold_and_miss_no_number() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/bundles/edge-a");
+        let profiles = Profiles::default().with("edge-a", Bundle::read(&folder).unwrap());
+        let mut made = 0;
+        for seed in 1..=4 {
+            let params = ScenarioParams {
+                requests: Some(60),
+                kinds: vec!["edge-a".into()],
+                ..ScenarioParams::new(Scenario::Mixed, 1, seed)
+            };
+            let instance = draw(&params, &Catalogue::built_in()).unwrap();
+            let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
+            let profits: Vec<f64> = instance.requests.iter().map(|request| request.payment).collect();
+            let mut names: Vec<&str> = instance.requests.iter().map(|request| request.app.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            let mut apps: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
+            for request in problem.admissible(0) {
+                apps[names.binary_search(&instance.requests[request].app.as_str()).unwrap()].push(request);
+            }
+            apps.iter_mut().for_each(|app| app.sort_by(|a, b| profits[*b].total_cmp(&profits[*a])));
+            let compositions = Compositions { problem: &problem, server: 0, profits: &profits, apps };
+            let occupancy = |requests: &[usize]| {
+                let mut occupancy = Occupancy::empty(&problem, 0);
+                requests.iter().for_each(|request| occupancy.add(&problem, *request));
+                occupancy
+            };
+            let holds = |requests: &[usize]| {
+                let mut occupancy = occupancy(requests);
+                occupancy.free_gb(&problem) >= -1e-9 && occupancy.holds(&problem).unwrap()
+            };
+            for (first, second) in [(0, 1), (2, 4), (5, 3)] {
+                let best = compositions.of(first, second).unwrap();
+                for (profit, tenants) in &best {
+                    assert!(holds(tenants), "{seed} {first} {second}");
+                    assert!((profit - tenants.iter().map(|r| profits[*r]).sum::<f64>()).abs() < 1e-9);
+                    made += 1;
+                }
+                let most = best.iter().map(|(profit, _)| *profit).fold(0.0, f64::max);
+                let (a, b) = (&compositions.apps[first], &compositions.apps[second]);
+                for n in 1..=a.len() {
+                    for m in 0..=b.len() {
+                        let both = [&a[..n], &b[..m]].concat();
+                        let worth: f64 = both.iter().map(|r| profits[*r]).sum();
+                        assert!(worth <= most + 1e-9 || !holds(&both), "{seed}: {n} of {first}, {m} of {second}");
+                    }
+                }
+            }
+        }
+        assert!(made > 0);
+    }
+}

@@ -31,9 +31,12 @@ const MOST_DOUBLINGS: usize = 5;
 const PRICING_SHARE: f64 = 0.1;
 /// Of the whole for each server, and at most: the more servers, the less branching adds to what the first prices prove.
 const FIRST_PRICING_SHARE: f64 = 0.05;
-const MOST_PRICING_SHARE: f64 = 0.6;
+const MOST_PRICING_SHARE: f64 = 0.45;
 /// Share of what a bound missed of the value of its prices before a pricing that it misses still, at which there is more in branching.
 const STALLED: f64 = 0.7;
+/// Share of the time for a plan by the first prices, for each server, and at most.
+const PRICED_PLAN_SHARE: f64 = 0.01;
+const MOST_PRICED_PLAN_SHARE: f64 = 0.1;
 /// Share of the time that the pricing of all placements leaves.
 const LAST_PLAN_SHARE: f64 = 0.12;
 /// Pricings of a part that cannot be closed.
@@ -43,7 +46,7 @@ const CLOSING_PRICINGS: usize = 12;
 /// Share of what a bound misses of the value of its prices that the next pricing may miss.
 const MISSING: f64 = 0.15;
 /// The same of the first pricing, of what branching is left, and of all.
-const FIRST_MISS: [f64; 2] = [0.3, 0.004];
+const FIRST_MISS: [f64; 2] = [0.3, 0.012];
 /// Share of the room for closing a part that its pricing may miss: what it proves is rounded up.
 const CLOSING: f64 = 0.75;
 /// Room for closing a part that is little, of what its bound misses of the value of its prices.
@@ -70,6 +73,11 @@ impl Run<'_, '_> {
             let share = if self.pricings == 0 { FIRST_FILLINGS_SHARE } else { LATER_FILLINGS_SHARE };
             let dual = self.generate(part, &mut master, self.params.time.mul_f64(share), observer)?;
             self.take(part, &master);
+            if is_root && self.pricings == 0 && pricing == 0 && !self.is_over() {
+                let servers: usize = part.groups.iter().map(|group| group.servers).sum();
+                let share = (PRICED_PLAN_SHARE * servers as f64).min(MOST_PRICED_PLAN_SHARE);
+                self.put_together(self.params.time.mul_f64(share), observer)?;
+            }
             let (gap, missing) = (part.bound - self.cutoff(), part.bound - dual.value);
             if self.is_over() || gap <= 0.0 || missing <= 1e-7 * dual.value.abs().max(1.0) {
                 break;
