@@ -17,8 +17,8 @@ const PATIENCE: f64 = 0.02;
 /// Share of the time of a guided search before prices, and for prices.
 const GUIDED_SEARCH_SHARE: f64 = 0.05;
 const GUIDED_PRICES_SHARE: f64 = 0.3;
-/// Most requests of a guided search: the master's tableau is dense.
-const MOST_GUIDED: usize = 300;
+/// Most requests of a guided search: of more, prices take longer than they save.
+const MOST_GUIDED: usize = 200;
 /// Share of the time for plans that a dive may take.
 const DIVE_SHARE: f64 = 0.4;
 
