@@ -339,11 +339,8 @@ fn an_inequality_of_some_fillings_proves_nothing_of_others() {
 fn numbers_of_requests_part_placements() {
     let profiles = profiles("-monotone");
     let (mut questions, mut refusals) = (0, 0);
-    for seed in 0..12 {
-        if questions > 0 && refusals > 0 {
-            break;
-        }
-        let instance = pair(14, seed);
+    for seed in 0..5 {
+        let instance = pair(16, seed);
         let problem = Problem::new(&instance, &profiles, &Catalogue::built_in()).unwrap();
         let good = priced(&problem, 60.0).certificate.unwrap();
         check_certificate(&problem, &good).unwrap();

@@ -34,7 +34,7 @@ pub(super) struct Class<'p> {
     pub(super) most: f64,
     /// Payment of each item.
     payments: Vec<f64>,
-    /// The application of each item, and how many there are.
+    /// The application of each item, by its position in the bundle, and one more than the last of them.
     apps: Vec<usize>,
     app_count: usize,
     /// What pricing has proved.
@@ -83,12 +83,8 @@ impl<'p> Class<'p> {
         let most = payments.iter().filter(|payment| **payment > 0.0).sum::<f64>() + 1.0;
         let (servers, pool, held, known) = (vec![server], Vec::new(), Vec::new(), HashSet::new());
         let (inequalities, proofs) = (Vec::new(), Vec::new());
-        let mut names: Vec<&str> = requests.iter().map(|r| instance.requests[*r].app.as_str()).collect();
-        let app_of = names.clone();
-        names.sort_unstable();
-        names.dedup();
-        let apps = app_of.iter().map(|app| names.partition_point(|name| name < app)).collect();
-        let app_count = names.len();
+        let apps: Vec<usize> = requests.iter().map(|r| problem.kinds[kind].loads[*r].app).collect();
+        let app_count = apps.iter().max().map_or(0, |app| app + 1);
         Ok(Self {
             problem,
             servers,
@@ -178,9 +174,10 @@ impl<'p> Class<'p> {
         Ok(found)
     }
 
-    /// Pairs of applications.
+    /// Pairs of applications that are asked for.
     pub(super) fn pairs(&self) -> Vec<[usize; 2]> {
-        (0..self.app_count).flat_map(|a| (a + 1..self.app_count).map(move |b| [a, b])).collect()
+        let asked: Vec<usize> = (0..self.app_count).filter(|app| self.apps.contains(app)).collect();
+        asked.iter().enumerate().flat_map(|(i, a)| asked[i + 1..].iter().map(|b| [*a, *b])).collect()
     }
 
     /// Fillings of a group by pairs of applications ([`Compositions`]), the best ones improved by local search: those worth nearly `most`,
@@ -208,9 +205,13 @@ impl<'p> Class<'p> {
         let compositions = Compositions { problem: self.problem, server: self.servers[0], profits: &profits, apps };
         let mut best = compositions.of(first, second)?;
         best.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let is_wanted = |(i, (profit, _)): &(usize, (f64, Vec<usize>))| *i < LEAST_COMPOSED || *profit > NEARLY * most;
+        // A third of which nothing fits leaves the same.
+        best.dedup_by(|a, b| a.1 == b.1);
         let mut composed = Vec::new();
-        for (_, (_, tenants)) in best.into_iter().take(MOST_COMPOSED).enumerate().filter(is_wanted) {
+        for (i, (profit, tenants)) in best.into_iter().take(MOST_COMPOSED).enumerate() {
+            if i >= LEAST_COMPOSED && profit <= NEARLY * most {
+                break;
+            }
             let mut pieces = vec![0; self.requests.len()];
             tenants.iter().filter_map(|request| self.item_of(*request)).for_each(|item| pieces[item] = 1);
             let improved = self.search(group, &filling, &pieces, 0.0, self.iterations() / 4, seed)?;

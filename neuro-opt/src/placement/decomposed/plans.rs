@@ -14,6 +14,8 @@ use crate::{Error, Observer, Progress, Result};
 
 /// Share of the time without a better plan after which a search for plans ends.
 const PATIENCE: f64 = 0.02;
+/// Fillings that are taken from the placements that a search held before its best one.
+const FILLINGS: usize = 1000;
 /// Share of the time of a guided search before prices, and for prices.
 const GUIDED_SEARCH_SHARE: f64 = 0.05;
 const GUIDED_PRICES_SHARE: f64 = 0.3;
@@ -23,7 +25,7 @@ const MOST_GUIDED: usize = 200;
 const DIVE_SHARE: f64 = 0.4;
 
 /// A plan from `first` on that prices lead to, and whether the observer broke off: a short search, fillings at the prices that those of
-/// the search make, and a dive. `None` where the profiler has no bounds, or a master of so many requests would take too long.
+/// the search make, and a dive. `None` of one server, of too many requests, and where the profiler has no bounds.
 pub(in crate::placement) fn guided(
     problem: &Problem<'_>,
     params: &DecomposedParams,
@@ -97,9 +99,12 @@ impl Run<'_, '_> {
             if is_stopped || is_closed || is_idle { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         self.is_stopped = is_stopped;
+        // Of many servers a few of them are as many fillings.
+        let kept = (FILLINGS / self.problem.instance().servers.len().max(1)).min(found.before.len());
+        let latest = &found.before[found.before.len() - kept..];
         for class in &mut self.classes {
             for s in class.servers.clone() {
-                for placement in found.before.iter().chain([&found.placement]) {
+                for placement in latest.iter().chain([&found.placement]) {
                     class.add(class.pieces(placement, s));
                 }
             }

@@ -21,12 +21,11 @@ const LATER_FILLINGS_SHARE: f64 = 0.02;
 const SMOOTHING: f64 = 0.5;
 const SMOOTH_SHARE: [f64; 2] = [1.5, 0.4];
 const SMOOTHING_STEPS: usize = 6;
-/// Rounds of local search without a new filling after which the tree is asked, of the whole and of a part.
-const IDLE_ROUNDS: [usize; 2] = [2, 2];
+/// Rounds of local search without a new filling, each of twice the iterations, after which others are asked: of the whole the pairs of
+/// applications, then the tree.
+const IDLE_ROUNDS: usize = 2;
 /// What fillings of all pairs of applications must add to the value of the master for more local search.
 const SWEEP_GAIN: f64 = 1e-4;
-/// How often the iterations of a local search are doubled where it finds nothing.
-const MOST_DOUBLINGS: usize = 5;
 /// Share of the time that one pricing may take of a part.
 const PRICING_SHARE: f64 = 0.1;
 /// Of the whole for each server, and at most: the more servers, the less branching adds to what the first prices prove.
@@ -169,7 +168,6 @@ impl Run<'_, '_> {
     ) -> Result<Dual> {
         let start = Instant::now();
         let is_root = part.record == 0;
-        let most_idle = IDLE_ROUNDS[usize::from(!is_root)];
         let mut idle = 0;
         let mut sweeps = 0;
         let mut dual = master.solve(&self.classes, &part.groups);
@@ -178,11 +176,11 @@ impl Run<'_, '_> {
         }
         while !self.is_over() && start.elapsed() < time {
             self.ask(observer);
-            if idle >= most_idle {
-                let before = dual.value;
+            if idle >= IDLE_ROUNDS {
                 if !is_root {
                     break;
                 }
+                let before = dual.value;
                 self.sweep(part, &dual, start + time)?;
                 dual = master.solve(&self.classes, &part.groups);
                 sweeps += 1;
@@ -192,7 +190,6 @@ impl Run<'_, '_> {
                 idle = 0;
                 continue;
             }
-            let doublings = idle.min(MOST_DOUBLINGS);
             let pairs = self.central.iter().zip(&dual.prices);
             let between: Vec<f64> = pairs.map(|(centre, price)| 0.5 * (centre + price)).collect();
             let mut tasks: Vec<(usize, &[f64], f64, u64)> = Vec::new();
@@ -210,7 +207,7 @@ impl Run<'_, '_> {
             let found = spread(self.params.workers, tasks.len(), &mut || (), &|task| {
                 let (g, prices, most, seed) = tasks[task];
                 let group = &part.groups[g];
-                classes[group.class].generate(group, prices, most, doublings, seed)
+                classes[group.class].generate(group, prices, most, idle, seed)
             })?;
             let groups: Vec<usize> = tasks.iter().map(|(g, ..)| *g).collect();
             for (g, found) in groups.into_iter().zip(found) {
