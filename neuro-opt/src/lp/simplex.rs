@@ -481,28 +481,30 @@ impl Simplex {
                 }
             }
         }
-        let mut flips = Vec::new();
+        // By their ratios; among near ties the largest pivot first.
+        candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let mut passed = 0;
         let chosen = loop {
-            // The smallest ratio; among near ties the largest pivot.
-            let least = candidates.iter().map(|(ratio, _)| *ratio).fold(f64::INFINITY, f64::min);
-            let near = candidates.iter().enumerate().filter(|(_, (ratio, _))| *ratio <= least + 1e-11);
-            let best = near.max_by(|(_, (_, a)), (_, (_, b))| own[*a].abs().total_cmp(&own[*b].abs()));
-            let Some((index, &(_, column))) = best else { break None };
+            let Some(&(least, _)) = candidates.get(passed) else { break None };
+            let near = candidates[passed..].iter().take_while(|(ratio, _)| *ratio <= least + 1e-11).count();
+            let largest = (passed..passed + near)
+                .max_by(|a, b| own[candidates[*a].1].abs().total_cmp(&own[candidates[*b].1].abs()));
+            candidates.swap(passed, largest.unwrap_or(passed));
+            let column = candidates[passed].1;
             let nonbasic = self.nonbasic[column];
             let reach = own[column].abs() * (self.upper[nonbasic] - self.lower[nonbasic]);
-            if reach < missing && candidates.len() > 1 {
-                missing -= reach;
-                flips.push(column);
-                candidates.swap_remove(index);
-            } else if reach < missing {
-                // Even with all of them at their other bounds the row stays outside.
-                break if missing - reach > FEASIBLE { None } else { Some(column) };
-            } else {
+            if reach >= missing {
                 break Some(column);
             }
+            if passed + 1 == candidates.len() {
+                // Even with all of them at their other bounds the row stays outside.
+                break if missing - reach > FEASIBLE { None } else { Some(column) };
+            }
+            missing -= reach;
+            passed += 1;
         };
         if chosen.is_some() {
-            flips.into_iter().for_each(|column| self.flip(column));
+            candidates[..passed].iter().for_each(|(_, column)| self.flip(*column));
         }
         chosen
     }

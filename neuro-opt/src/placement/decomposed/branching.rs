@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Run;
-use super::master::{Master, Row};
+use super::master::Row;
 use super::part::Part;
 use crate::placement::certificate::Question;
 use crate::placement::group::{Group, split};
@@ -24,7 +24,7 @@ const ROOM: f64 = 0.003;
 impl Run<'_, '_> {
     /// The question to branch on: of some that the best mixture is undecided about, the one whose halves are worth least.
     pub(super) fn branching(&mut self, part: &Part, observer: Observer<'_>) -> Result<Option<Question>> {
-        let mut master = Master::new(&self.payments, &self.classes, &part.groups);
+        let mut master = self.master(&part.groups);
         let dual = master.solve(&self.classes, &part.groups);
         let weights = master.weights();
         let mut shares: Vec<Vec<f64>> = part.groups.iter().map(|group| vec![0.0; group.least.len()]).collect();
@@ -71,7 +71,7 @@ impl Run<'_, '_> {
                 return Ok(dual.value);
             }
             let groups = &halves[half].1;
-            let master = Master::new(&self.payments, &self.classes, groups);
+            let master = self.master(groups);
             Ok(master.knowing(&active, &self.classes, groups).solve(&self.classes, groups).value)
         })?;
         candidates.iter_mut().for_each(|(score, _)| *score = 1.0);
@@ -87,8 +87,7 @@ impl Run<'_, '_> {
             for yes in [true, false] {
                 let item_of = |class: usize, request| self.classes[class].item_of(request);
                 let Some(groups) = split(&part.groups, question, &item_of, yes) else { continue };
-                let mut master =
-                    Master::new(&self.payments, &self.classes, &groups).knowing(&active, &self.classes, &groups);
+                let mut master = self.master(&groups).knowing(&active, &self.classes, &groups);
                 let half = Part { groups, bound: part.bound, prices: None, record: usize::MAX };
                 let time = self.params.time.mul_f64(LOOK_SHARE);
                 *score *= gain(self.generate(&half, &mut master, time, observer)?.value);

@@ -1,5 +1,7 @@
+use std::time::Instant;
+
 use super::class::Class;
-use crate::lp::Simplex;
+use crate::lp::{LpStatus, Simplex};
 use crate::placement::group::Group;
 
 /// The best prices for the fillings that are known: min Σ π_r + Σ S_g σ_g, 0 ≤ π_r ≤ p_r, σ_g + Σ π_r ≥ Σ p_r over a filling of g.
@@ -12,6 +14,8 @@ pub(super) struct Master {
     servers: Vec<f64>,
     /// Group and filling of each row.
     rows: Vec<Row>,
+    /// When prices must be there, the best or not.
+    end: Instant,
 }
 
 /// A row: a filling of the pool of a group's class.
@@ -36,12 +40,14 @@ const ROWS: usize = 8;
 /// By how much costs differ that are equal, and the share of it for each.
 const UNEQUAL: f64 = 1e-7;
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
+/// Pivots between two looks at the clock: of thousands of requests each takes milliseconds.
+const PIVOTS: usize = 200;
 /// How far a row is broken before it is taken in.
 const BROKEN: f64 = 1e-7;
 
 impl Master {
     /// Of groups, and the payments of all requests. The price of what must run somewhere is 0: it says nothing.
-    pub(super) fn new(payments: &[f64], classes: &[Class<'_>], groups: &[Group]) -> Self {
+    pub(super) fn new(payments: &[f64], classes: &[Class<'_>], groups: &[Group], end: Instant) -> Self {
         let mut upper: Vec<f64> = payments.iter().map(|p| p.max(0.0)).collect();
         for group in groups {
             let requests = &classes[group.class].requests;
@@ -54,7 +60,7 @@ impl Master {
         // Hundreds of equal costs make hundreds of thousands of pivots that change nothing.
         let cost: Vec<f64> = cost.map(|(i, cost)| cost * (1.0 + UNEQUAL * (i as f64 * GOLDEN).fract())).collect();
         lp.set_objective(&cost);
-        Self { lp, requests: payments.len(), servers, rows: Vec::new() }
+        Self { lp, requests: payments.len(), servers, rows: Vec::new(), end }
     }
 
     /// Begins with those of these fillings that a group admits, of each class.
@@ -92,11 +98,15 @@ impl Master {
         }
     }
 
-    /// Prices for everything that is known.
+    /// Prices for everything that is known, or what there is of them when the time is over.
     pub(super) fn solve(&mut self, classes: &[Class<'_>], groups: &[Group]) -> Dual {
         self.purge();
         loop {
-            self.lp.solve(f64::INFINITY);
+            for _ in 0..50 * (self.lp.columns() + self.lp.rows()) / PIVOTS + 5 {
+                if self.lp.solve_within(f64::INFINITY, PIVOTS) != LpStatus::Stalled || Instant::now() >= self.end {
+                    break;
+                }
+            }
             let mut prices = self.lp.values();
             let most = prices.split_off(self.requests);
             // A basic variable may lie outside its bounds by rounding; a price may not.
@@ -118,7 +128,7 @@ impl Master {
                     }
                 }
             }
-            if is_done {
+            if is_done || Instant::now() >= self.end {
                 let value =
                     prices.iter().sum::<f64>() + most.iter().zip(&self.servers).map(|(most, n)| most * n).sum::<f64>();
                 return Dual { prices, most, value };

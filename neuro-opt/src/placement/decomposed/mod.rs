@@ -43,6 +43,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use self::class::Class;
+use self::master::Master;
 use self::part::{Part, Records};
 pub(super) use self::plans::guided;
 use super::certificate::{Certificate, ClassBasis, GroupProof, size_of};
@@ -296,6 +297,11 @@ impl<'p, 'a> Run<'p, 'a> {
             self.update_bound(rest);
         }
         Ok(())
+    }
+
+    /// The master of groups.
+    fn master(&self, groups: &[Group]) -> Master {
+        Master::new(&self.payments, &self.classes, groups, self.start + self.params.time)
     }
 
     /// Does `count` pieces of work on all workers.

@@ -142,7 +142,7 @@ impl Run<'_, '_> {
         while !part.groups.is_empty() && !self.is_over() && self.start.elapsed() < end {
             let near = self.near(&part.groups, &mixed)?;
             self.take_in(near.into_iter());
-            let mut master = Master::new(&self.payments, &self.classes, &part.groups);
+            let mut master = self.master(&part.groups);
             let left: usize = part.groups.iter().map(|group| group.servers).sum();
             let time = end.saturating_sub(self.start.elapsed()) / left as u32;
             self.generate(&part, &mut master, time, observer)?;
@@ -176,7 +176,7 @@ impl Run<'_, '_> {
         let classes = self.classes.iter().enumerate();
         let groups: Vec<Group> =
             classes.map(|(c, class)| Group::whole(c, class.servers.len(), &class.filling)).collect();
-        let mut master = Master::new(&self.payments, &self.classes, &groups);
+        let mut master = self.master(&groups);
         let dual = master.solve(&self.classes, &groups);
         (groups, master, dual)
     }

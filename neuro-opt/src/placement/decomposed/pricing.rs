@@ -45,7 +45,7 @@ const CLOSING_PRICINGS: usize = 12;
 /// Share of what a bound misses of the value of its prices that the next pricing may miss.
 const MISSING: f64 = 0.15;
 /// The same of the first pricing, of what branching is left, and of all.
-const FIRST_MISS: [f64; 2] = [0.3, 0.012];
+const FIRST_MISS: [f64; 2] = [0.22, 0.012];
 /// Share of the room for closing a part that its pricing may miss: what it proves is rounded up.
 const CLOSING: f64 = 0.75;
 /// Room for closing a part that is little, of what its bound misses of the value of its prices.
@@ -58,13 +58,13 @@ const PART_TAIL: f64 = 0.3;
 /// would be poor, and with the filling there are better prices.
 const ENOUGH: f64 = 1.0;
 /// How often a first pricing may be broken off.
-const BREAK_OFFS: usize = 2;
+const BREAK_OFFS: usize = 1;
 
 impl Run<'_, '_> {
     /// Looks for prices that prove a smaller bound of a part: of all placements the best ones, of a part such that are good enough.
     pub(super) fn tighten(&mut self, part: &mut Part, observer: Observer<'_>) -> Result<()> {
         let is_root = part.record == 0;
-        let mut master = Master::new(&self.payments, &self.classes, &part.groups);
+        let mut master = self.master(&part.groups);
         let mut smoothing = if part.prices.is_some() { SMOOTHING } else { 0.0 };
         // What its own prices prove.
         let mut own = f64::INFINITY;

@@ -37,6 +37,7 @@ pub(crate) struct Promise {
 pub(crate) struct Judgement {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) lines: Vec<Line>,
+    /// In the order of items and of their promises.
     pub(crate) open: Vec<Promise>,
     /// Of all hidden units whether they are on or off everywhere; `None` is neither.
     pub(crate) phases: Vec<Option<bool>>,
@@ -44,6 +45,14 @@ pub(crate) struct Judgement {
     pub(crate) ranges: Vec<(f64, f64)>,
     /// By how much bounds and predictions may differ for each unit of a box's side (d): where to branch.
     pub(crate) looseness: Vec<f64>,
+}
+
+impl Judgement {
+    /// The promise of an item, by which of its promises it is, if that is open.
+    pub(crate) fn promise(&self, of: (usize, usize)) -> Option<&Promise> {
+        let place = self.open.binary_search_by(|promise| (promise.item, promise.which).cmp(&of));
+        place.ok().map(|place| &self.open[place])
+    }
 }
 
 /// How tenants slow one another down on one kind of server, as far as filling one needs to know it.

@@ -149,10 +149,7 @@ impl<'a> Relaxation<'a> {
             match row {
                 RowKey::Memory | RowKey::Coordinate(_) | RowKey::Count(_) => {}
                 RowKey::Promises(key) => {
-                    let of = |(item, which): &(usize, usize)| {
-                        judgement.open.iter().find(|promise| promise.item == *item && promise.which == *which)
-                    };
-                    let Some(first) = key.of.iter().find_map(of) else { continue };
+                    let Some(first) = key.of.iter().find_map(|of| judgement.promise(*of)) else { continue };
                     let line = match &key.at {
                         None => judgement.lines[first.line].clone(),
                         Some(y) => match self.touching(judgement, first, y, &mut reach) {
@@ -256,10 +253,7 @@ impl<'a> Relaxation<'a> {
     }
 
     fn add_promises(&mut self, judgement: &Judgement, key: &Arc<Promises>, line: &Line) {
-        let of = key.of.iter().filter_map(|(item, which)| {
-            judgement.open.iter().find(|promise| promise.item == *item && promise.which == *which).copied()
-        });
-        let of: Vec<Promise> = of.collect();
+        let of: Vec<Promise> = key.of.iter().filter_map(|of| judgement.promise(*of).copied()).collect();
         if of.is_empty() {
             return;
         }

@@ -153,7 +153,7 @@ const FRACTIONAL_ITEMS: usize = 3;
 /// How often a cut must have been looked at until its mean says what to expect.
 const ENOUGH: u32 = 4;
 /// Of cuts that are known the ones that are looked at.
-const LOOKS: usize = 2;
+const LOOKS: usize = 3;
 /// How often the observer is asked.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -406,11 +406,17 @@ impl<'a> Tree<'a> {
                 region.cut(branch, upper);
                 self.evaluate(region, &open.node.judgement, &open.node.rows, open.bound, threshold)
             };
-            let halves = [half(false)?, half(true)?];
             let size = |half: &Evaluated| match half.node {
                 Some(_) => (GROWTH * (half.bound - threshold) / (open.bound - threshold)).exp(),
                 None => 0.0,
             };
+            let lower = half(false)?;
+            if best.as_ref().is_some_and(|(least, ..)| size(&lower) > -least) {
+                // Half of it is more than all of another.
+                self.learn(branch, 2.0 * size(&lower));
+                continue;
+            }
+            let halves = [lower, half(true)?];
             let gain = -size(&halves[0]) - size(&halves[1]);
             let is_closed = halves.iter().all(|half| half.node.is_none());
             self.learn(branch, -gain);
