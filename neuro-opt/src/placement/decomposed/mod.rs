@@ -220,10 +220,7 @@ impl<'p, 'a> Run<'p, 'a> {
         let first = greedy::place(self.problem)?;
         self.plan(first, self.params.time.mul_f64(FIRST_SHARE), observer)?;
         self.planned_at = self.start.elapsed();
-        let groups = self.classes.iter().enumerate();
-        let groups: Vec<Group> =
-            groups.map(|(c, class)| Group::whole(c, class.servers.len(), &class.filling)).collect();
-        let mut root = Part { groups, bound: self.bound, prices: None, record: self.records.enter() };
+        let mut root = Part { groups: self.whole(), bound: self.bound, prices: None, record: self.records.enter() };
         let trivial = root.groups.iter().map(|group| (group.class, GroupProof::at_full_prices())).collect();
         self.records.prove(root.record, root.bound, self.payments.clone(), trivial);
         self.tighten(&mut root, observer)?;
@@ -297,6 +294,12 @@ impl<'p, 'a> Run<'p, 'a> {
             self.update_bound(rest);
         }
         Ok(())
+    }
+
+    /// All servers by their classes.
+    fn whole(&self) -> Vec<Group> {
+        let classes = self.classes.iter().enumerate();
+        classes.map(|(c, class)| Group::whole(c, class.servers.len(), &class.filling)).collect()
     }
 
     /// The master of groups.
